@@ -1,0 +1,1 @@
+"""Explicit and implicit labels (GB 45438-2025)."""

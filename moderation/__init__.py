@@ -1,0 +1,1 @@
+"""The main road: intake, screening, policy, review queue, desk, decisions."""

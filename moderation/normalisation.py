@@ -1,0 +1,474 @@
+"""Folds text so that one listed term meets its disguises, and leads every hit back to the original.
+
+Three stages, each from a table, all without Django:
+
+1. CHARACTER_FOLDS, one character at a time and blind to its neighbours: width, compatibility forms, circled digits,
+   case, accents, traditional characters; what cannot be seen is removed.
+2. The joins (`_Joins`): separators put between the characters of a word (加.微*信, v-x) are taken out again; spaces
+   between words and the punctuation of sentences stay.
+3. Look-alikes: Cyrillic and Greek letters inside a word that is otherwise Latin or digits.
+
+Repeated characters are not collapsed here. Every folded character comes from exactly one original character, so one
+number for each is all the offsets need; they are worked out only when a hit asks for them, because nearly all texts
+have no hit and the folded text itself costs a few C-level calls.
+"""
+
+import re
+import unicodedata
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache
+from itertools import chain
+from typing import NamedTuple
+
+# Raise the first number when any table or expression below changes, or opencc is upgraded: features and findings
+# record under which folding they were made. Characters that a newer Unicode adds fold only on a Python that knows them.
+NORMALISATION_VERSION = f"1-unicode{unicodedata.unidata_version}"
+
+# Characters of ordinary Chinese text whose fold is a plain 1:1 replacement: cheaper replaced than looked up.
+_COMMON_PUNCTUATION = tuple(zip("，！？：；（）", ",!?:;()", strict=True))
+
+# Marks of these blocks decorate any script (zalgo, struck-out and keycap letters). Marks of Thai, Arabic, Hebrew, the
+# Indic scripts and the kana voicing marks are spelling and stay.
+_DECORATING_MARKS = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u302a-\u302d\ufe20-\ufe2f]+"
+)
+# Cf characters that are printed, unlike the rest of that category.
+_VISIBLE_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
+_LETTER_NAME = re.compile(
+    "(?:LATIN LETTER SMALL CAPITAL|LATIN (?:SMALL|CAPITAL) LETTER(?: DOTLESS| SCRIPT)?|NEGATIVE (?:CIRCLED|SQUARED)"
+    " LATIN CAPITAL LETTER|REGIONAL INDICATOR SYMBOL LETTER) ([A-Z]|ALPHA)(?: WITH .*)?"
+)
+_BRACKETED = re.compile(r"\((.+)\)|(\d+)[.,]", re.DOTALL)
+
+# Capitals and small letters apart, because Ν looks like N but ν like v.
+_LOOK_ALIKES = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХЗԌԚԜавеѕіјкмнорстухԁԍԛԝѵӏҮүһΑΒΕΖΗΙΚΜΝΟΡΤΥΧαβγεηικνορτυχ",
+    "abesijkmhopctyx3gqwabesijkmhopctyxdgqwvlyyhabezhikmnoptyxabyenikvoptux",
+)
+
+
+def fold_meaningless(character: str) -> str:
+    """U+FFFD for private-use characters and for half of a UTF-16 pair (which could not be encoded for the search)."""
+    return "\ufffd" if unicodedata.category(character) in ("Co", "Cs") else character
+
+
+def fold_invisible(character: str) -> str:
+    """Nothing for what leaves no mark on the screen; one space or line break for the many kinds of white space."""
+    category = unicodedata.category(character)
+    if category == "Zs" or character in "\t\v\u2800":
+        return " "
+    if category in ("Zl", "Zp") or character in "\n\r\f\x85":
+        return "\n"
+    if category == "Cc" or (category == "Cf" and character not in _VISIBLE_FORMATS) or _INVISIBLE.match(character):
+        return ""
+    return character
+
+
+def fold_compatibility(character: str) -> str:
+    """NFKC, except that an ellipsis stays punctuation, and ⑴ and ⒈ lose brackets and full stop."""
+    folded = unicodedata.normalize("NFKC", character)
+    if len(folded) > 1:
+        if not folded.strip("."):
+            return "…"
+        if bracketed := _BRACKETED.fullmatch(folded):
+            return bracketed[1] or bracketed[2]
+    return folded
+
+
+def fold_marks(character: str) -> str:
+    """The letter without decorating marks: é → e, ё → е, a lone combining mark → nothing."""
+    parts = unicodedata.normalize("NFD", character)
+    bare = _DECORATING_MARKS.sub("", parts)
+    return character if bare == parts else unicodedata.normalize("NFC", bare)
+
+
+def fold_case(character: str) -> str:
+    """Full case folding (ß → ss), and small letters where that yields capitals (Cherokee), to agree with lower()."""
+    return character.casefold().lower()
+
+
+def fold_digit(character: str) -> str:
+    """ASCII digits for those of any script and for the circled numbers NFKC leaves (❶, ⓫)."""
+    digit = unicodedata.digit(character, None)
+    if digit is None and "CIRCLED" in unicodedata.name(character, ""):
+        number = unicodedata.numeric(character, None)
+        digit = int(number) if number is not None and number == int(number) else None
+    return character if digit is None else str(digit)
+
+
+def fold_letter_variant(character: str) -> str:
+    """The plain letter for small capitals, stroked and hooked letters, and letters in a square, disc or flag."""
+    variant = _LETTER_NAME.fullmatch(unicodedata.name(character, ""))
+    return variant[1][0].lower() if variant else character
+
+
+def fold_traditional(character: str) -> str:
+    """The simplified character.
+
+    Character by character, not by phrase: a phrase conversion can change length and depends on its neighbours, so a
+    span could not be led back and a term would fold otherwise than the text it stands in. What that loses (乾 is
+    always 干) it loses on both sides alike.
+    """
+    return _simplified().get(character, character)
+
+
+CHARACTER_FOLDS: tuple[Callable[[str], str], ...] = (
+    fold_meaningless,
+    fold_invisible,
+    fold_compatibility,
+    fold_marks,
+    fold_case,
+    fold_digit,
+    fold_letter_variant,
+    fold_traditional,
+)
+
+
+@cache
+def _simplified() -> dict[str, str]:
+    """OpenCC's t2s table, read by converting every Han character alone; only results of one character."""
+    from opencc import OpenCC
+
+    blocks = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0x20000, 0x323B0))
+    han = [chr(code) for first, end in blocks for code in range(first, end)]
+    converted = OpenCC("t2s").convert("\n".join(han)).split("\n")
+    return {old: new for old, new in zip(han, converted, strict=True) if old != new and len(new) == 1}
+
+
+@lru_cache(maxsize=8192)
+def fold_character(character: str) -> str:
+    """What one character becomes, whatever stands around it: all CHARACTER_FOLDS until nothing changes."""
+    folded = character
+    for fold in CHARACTER_FOLDS:
+        folded = "".join(map(fold, folded))
+    return folded if folded == character else "".join(map(fold_character, folded))
+
+
+_Origins = array  # of code "I": for each folded character the index of the original one it came from
+_SHORT = array("I", range(1024))
+
+
+def _moved(origins: _Origins | None, length: int, edits: Sequence[tuple[int, int, int]]) -> _Origins | None:
+    """Origins (None: each its own index) after edits (start, end, new length) of a text of this length."""
+    if not edits:
+        return origins
+    if origins is None:
+        origins = _SHORT[:length] if length <= len(_SHORT) else array("I", range(length))
+    moved, done = array("I"), 0
+    for start, end, new_length in edits:
+        moved += origins[done:start]
+        if new_length:
+            moved.extend([origins[start]] * new_length)
+        done = end
+    return moved + origins[done:]
+
+
+class _Step(NamedTuple):
+    """One substitution. Text and offsets are made from the same expressions, so they cannot disagree."""
+
+    where: re.Pattern[str]
+    by: str = ""
+    within: re.Pattern[str] | None = None  # when given, only these parts of each match are replaced
+
+    def apply(self, text: str) -> str:
+        if self.within is None:
+            return self.where.sub(self.by, text)
+        return self.where.sub(lambda match: self.within.sub(self.by, match[0]), text)
+
+    def edits(self, text: str) -> list[tuple[int, int, int]]:
+        matches: Iterable[re.Match[str]] = self.where.finditer(text)
+        if self.within is not None:
+            matches = chain.from_iterable(self.within.finditer(text, *match.span()) for match in matches)
+        return [(*match.span(), len(self.by)) for match in matches]
+
+
+_BMP = tuple(map(chr, range(0x10000)))
+
+
+def _class(characters: Iterable[str]) -> str:
+    """The inside of a regex class, as ranges; `re` turns it into a bitmap, one look-up a character."""
+    ranges: list[list[int]] = []
+    for code in sorted(map(ord, characters)):
+        if ranges and ranges[-1][1] == code - 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges)
+
+
+# Han, kana and bopomofo: scripts that write words without spaces. `re` tests ranges beyond the BMP one after another,
+# so out there whole blocks stand for single characters.
+_HAN = (
+    r"\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3041-\u309a\u309d-\u309f\u30a1-\u30fa"
+    r"\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
+)
+_ASTRAL = r"\U00010000-\U0010ffff"
+_ASTRAL_SYMBOLS = r"\U0001d000-\U0001d3ff\U0001f000-\U0001faff"
+# Punctuation that, unlike commas and brackets, means nothing between two characters of one Chinese word.
+_SYMBOL_LIKE = frozenset("#%&'*./@\\§¶·‘’†‡•‧‰′″‹›‿⁀※〃・")
+_SENTENCE_DASHES = frozenset("—―⸺⸻")
+
+
+def _is_soft(separator: str) -> bool:
+    """Does it part sentences or clauses?"""
+    if separator in _SENTENCE_DASHES or separator in "\n⋯":
+        return True
+    category = unicodedata.category(separator)
+    return category[0] == "P" and category not in ("Pd", "Pc") and separator not in _SYMBOL_LIKE
+
+
+class _Joins:
+    """Stage 2: takes out the separators that stand inside a word.
+
+    Hard separators are spaces and symbols, soft ones the punctuation of sentences and line breaks. A hard run goes
+    where it touches a Chinese character, and between letters or digits unless it holds a space: that stays, as one
+    space. Three or more single characters in a row are joined across any separator if the first is Chinese
+    (加，微，信), else across hard ones and line breaks (w e i x i n); two (加 v x) unless words stand on both sides.
+    """
+
+    def __init__(self) -> None:
+        separators = [c for c in _BMP if c == "\n" or unicodedata.category(c)[0] in "PSZ"]
+        soft = _class(filter(_is_soft, separators))
+        symbol = _class(c for c in separators if not _is_soft(c) and c != " ") + _ASTRAL_SYMBOLS
+        self.separator_class = f"{soft}{symbol} "
+        self.separators = re.compile(f"[{self.separator_class}]+")
+
+        # Each expression begins with a separator and looks back over it, because `re` can then skip to separators.
+        any_, hard, solid, hard_or_break = f"[{soft}{symbol} ]", f"[{symbol} ]", f"[{symbol}]", f"[{symbol} \\n]"
+        word, han, letter = f"[^{soft}{symbol} ]", f"[{_HAN}]", f"[^{soft}{symbol} {_HAN}]"
+        # At a separator: may one of the steps have work here? Ordinary text, all soft separators, fails it soonest.
+        self.single_follows = f"{word}{any_}"
+        self.hard_or_break_class = f"{symbol} \n"
+        self.part_of_word = (
+            f"(?<={han}{hard}){hard}*+{word}|(?<={letter}{hard_or_break})"
+            f"(?:{hard}*+{han}|(?<! ){hard_or_break}*+{letter}|{hard_or_break}++{letter}|{letter}(?!{letter}))"
+            r"|(?<=\.)\."
+        )
+        self._find_work = re.compile(
+            f"{any_}(?:{self.single_follows}|(?<={hard_or_break})(?:{self.part_of_word}))"
+        ).search
+        single_han = (
+            f"{any_}(?<={han}{any_})(?<!{word}{han}{any_}){any_}*+{word}(?!{word})(?:{any_}++{word}(?!{word}))++"
+        )
+        single_letters = (
+            f"{hard_or_break}(?<={letter}{hard_or_break})(?<!{letter}{letter}{hard_or_break})"
+            f"{hard_or_break}*+{letter}(?!{letter})(?:{hard_or_break}++{letter}(?!{letter}))++"
+        )
+        inside_word = (
+            f"{hard}(?:(?<={han}{hard}){hard}*+(?={word})"
+            f"|(?<={letter}{hard})(?:{hard}*+(?={han})|(?<! ){solid}*+(?={letter})))"
+        )
+        between_words = (
+            f"{hard_or_break}(?<={letter}{hard_or_break})(?:(?<! ){hard_or_break}*+|{hard_or_break}++)(?={letter})"
+        )
+        between_two = (
+            f" (?<={letter} )(?<!{letter}{letter} )(?={letter}(?!{letter}))"
+            f"(?:(?<![ \n]{letter} )|(?={letter}(?![ \n])))"
+        )
+        self._ellipsis = _Step(re.compile(r"\.{2,}"), "…")
+        self._single = re.compile(f"{any_}{word}{any_}")  # what both expressions for single characters need
+        self._single_steps = (
+            _Step(re.compile(single_han), within=self.separators),
+            _Step(re.compile(single_letters), within=self.separators),
+        )
+        self._steps = (
+            _Step(re.compile(inside_word)),
+            _Step(re.compile(between_words), " "),
+            _Step(re.compile(between_two)),
+        )
+
+    def apply(self, text: str) -> str:
+        if self._find_work(text) is None:
+            return text
+        if ".." in text:
+            text = self._ellipsis.apply(text)
+        if self._single.search(text):
+            for step in self._single_steps:
+                text = step.apply(text)
+        for step in self._steps:
+            text = step.apply(text)
+        return text
+
+    def trace(self, text: str, origins: _Origins | None) -> _Origins | None:
+        """What `apply` does, on origins."""
+        single_steps = self._single_steps if self._single.search(text) else ()
+        for step in (self._ellipsis, *single_steps, *self._steps):
+            if edits := step.edits(text):
+                origins = _moved(origins, len(text), edits)
+                text = step.apply(text)
+        return origins
+
+
+class _Characters:
+    """Stages 1 and 3 over whole texts: the folds of `fold_character` as a table."""
+
+    def __init__(self, separator_class: str) -> None:
+        simplified = _simplified()
+        self._table: list[int | str] = list(range(len(_BMP)))
+        rare, unseen, several, marks = [], [], [], []
+        cheap = {old for old, _ in _COMMON_PUNCTUATION}
+        for code, character in enumerate(_BMP):
+            if 0xAC00 <= code < 0xD7A4 or (0x3400 <= code < 0xA000 and character not in simplified):
+                continue  # half of the plane, known to fold to itself
+            folded = fold_character.__wrapped__(character)
+            if folded == character:
+                if unicodedata.category(character)[0] == "M":
+                    marks.append(character)
+                continue
+            self._table[code] = ord(folded) if len(folded) == 1 else folded
+            if len(folded) != 1:
+                (several if folded else unseen).append(character)
+            if character not in cheap and not "A" <= character <= "Z":
+                rare.append(character)
+        mark = _class(marks)
+        letter = f"[^{separator_class}{_HAN}]"
+        look_alikes = "".join(map(chr, _LOOK_ALIKES))
+        self.rare_class = f"{_class(rare)}{mark}{look_alikes}{_ASTRAL}"
+        self._rare = re.compile(f"[{self.rare_class}]")
+        self._uneven = re.compile(f"[{_class(unseen + several)}{_ASTRAL}]")
+        self._unseen = _Step(re.compile(rf"[{_class(unseen)}\U000e0000-\U000e0fff]+"))
+        self._astral = re.compile(f"[{_ASTRAL}]")
+        # Marks that are spelling in their own script are decoration on Chinese, Latin, Greek, Cyrillic, or on nothing.
+        self._stray_marks = _Step(
+            re.compile(rf"[{mark}](?:(?<=[{_HAN}a-z0-9\u0370-\u052f{separator_class}].)|(?<=\A.))[{mark}]*+", re.DOTALL)
+        )
+        self._mixed_word = re.compile(
+            f"(?<!{letter})[a-zA-Z0-9]*+[{look_alikes}][a-zA-Z0-9{look_alikes}]*+(?!{letter})"
+        )
+        self._look_alike = re.compile(f"[{look_alikes}]")
+
+    def apply(self, text: str) -> str:
+        if self._rare.search(text) is None:
+            return _fold_common(text)
+        if self._look_alike.search(text):
+            # Before case is folded, too, because Η looks like H but η like n; the unseen would part their words here.
+            text = self.latinise(self._unseen.apply(text))
+        return self._stray_marks.apply(self._fold(text))
+
+    def _fold(self, text: str) -> str:
+        return self._astral.sub(lambda match: fold_character(match[0]), text.translate(self._table))
+
+    def latinise(self, text: str) -> str:
+        """Makes look-alikes Latin in words of Latin letters, digits and look-alikes only; changes no length."""
+        if self._look_alike.search(text):
+            return self._mixed_word.sub(_latin_if_mixed, text)
+        return text
+
+    def trace(self, text: str) -> _Origins | None:
+        """What `apply` does, on origins."""
+        if self._rare.search(text) is None:
+            return None
+        origins = None
+        if self._look_alike.search(text):
+            origins = _moved(origins, len(text), self._unseen.edits(text))
+            text = self.latinise(self._unseen.apply(text))
+        lengths = [(*match.span(), len(fold_character(match[0]))) for match in self._uneven.finditer(text)]
+        origins = _moved(origins, len(text), [edit for edit in lengths if edit[2] != 1])
+        text = self._fold(text)
+        return _moved(origins, len(text), self._stray_marks.edits(text))
+
+
+def _latin_if_mixed(word: re.Match[str]) -> str:
+    return word[0] if word[0].isascii() or not re.search("[a-zA-Z0-9]", word[0]) else word[0].translate(_LOOK_ALIKES)
+
+
+def _fold_common(text: str) -> str:
+    """All of stage 1 for a text without any of `_Characters.rare_class`; changes no length."""
+    text = text.lower()
+    if not text.isascii():
+        for old, new in _COMMON_PUNCTUATION:
+            text = text.replace(old, new)
+    return text
+
+
+class _Stages:
+    def __init__(self) -> None:
+        self.joins = _Joins()
+        self.characters = _Characters(self.joins.separator_class)
+        joins, rare = self.joins, self.characters.rare_class
+        separator = joins.separator_class.replace(_ASTRAL_SYMBOLS, "")  # `rare` has them; `re` would try them twice
+        # One scan that tells most texts from those which need more than _fold_common. It may look at the unfolded text
+        # because that fold turns no separator into anything else, nor anything else into one.
+        self.find_work = re.compile(
+            f"[{rare}{separator}](?:{joins.single_follows}|(?<=[{rare}{joins.hard_or_break_class}])"
+            f"(?:(?<=[{rare}])|{joins.part_of_word}))"
+        ).search
+
+
+_stages = cache(_Stages)
+
+
+def prepare() -> None:
+    """Builds the tables (a third of a second), so that a worker can do it once before it forks."""
+    _stages()
+
+
+_UNTRACED = object()
+
+
+class Normalised:
+    """A folded text that remembers where each of its characters came from.
+
+    `text` is for matching; `written` is the same before the joins, for terms that themselves hold separators.
+    """
+
+    __slots__ = ("original", "text", "written", "_text_origins", "_written_origins")
+
+    def __init__(self, original: str, written: str, text: str, origins: _Origins | None | object) -> None:
+        self.original = original
+        self.written = written
+        self.text = text
+        self._text_origins = self._written_origins = origins
+
+    def original_span(self, start: int, end: int) -> tuple[int, int]:
+        """The half-open span of the original, in code points, that `text[start:end]` was folded from.
+
+        Raises ValueError for a span that is empty or not inside `text`.
+        """
+        if self._text_origins is _UNTRACED:
+            self._text_origins = _stages().joins.trace(self.written, self._origins_as_written())
+        return _span(self._text_origins, start, end, len(self.text))
+
+    def original_span_as_written(self, start: int, end: int) -> tuple[int, int]:
+        """The same for a span of `written`."""
+        return _span(self._origins_as_written(), start, end, len(self.written))
+
+    def is_parted(self, index: int) -> bool:
+        """Did anything visible stand in the original between `text[index - 1]` and `text[index]`?
+
+        A letter in a disc or flag counts as parted from a plain one. Raises ValueError unless both characters exist.
+        """
+        before, after = self.original_span(index - 1, index)[0], self.original_span(index, index + 1)[0]
+        between = _stages().characters.apply(self.original[before + 1 : after])
+        if _stages().joins.separators.search(between):
+            return True
+        return _is_symbol(self.original[before]) != _is_symbol(self.original[after])
+
+    def _origins_as_written(self) -> _Origins | None:
+        if self._written_origins is _UNTRACED:
+            self._written_origins = _stages().characters.trace(self.original)
+        return self._written_origins
+
+
+def _span(origins: _Origins | None, start: int, end: int, length: int) -> tuple[int, int]:
+    if not 0 <= start < end <= length:
+        raise ValueError(f"no span [{start}, {end}) in a text of {length} characters")
+    return (start, end) if origins is None else (origins[start], origins[end - 1] + 1)
+
+
+def _is_symbol(character: str) -> bool:
+    return unicodedata.category(character)[0] == "S"
+
+
+def normalise(text: str) -> Normalised:
+    """The text folded for matching. Accepts any str and raises nothing; folding a folded text changes nothing."""
+    stages = _stages()
+    if stages.find_work(text) is None:
+        folded = _fold_common(text)
+        return Normalised(text, folded, folded, None)
+    written = stages.characters.apply(text)
+    return Normalised(text, written, stages.characters.latinise(stages.joins.apply(written)), _UNTRACED)

@@ -1,0 +1,275 @@
+"""Screening: checks look at input and output, the pinned policy judges, the result is written (DS-10a).
+
+A worker takes up to BATCH items at once. Looking happens outside of any transaction; the verdicts are written in one
+transaction that asks again whether each item may be released (contract.md ruling 4) and whether the jobs are still
+ours (security.md P11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+
+from accounts.models import User
+from core import gates, jobs, jsonbody
+from core.errors import Refusal
+from core.ids import uuid7
+from core.models import Gate
+from core.options import option
+from core.sql import load
+from governance.models import Category
+from labeling import text as text_label
+from moderation import checks, library, policy
+from moderation.intake import limited_functions, refuse_unless_allowed
+from moderation.models import Submission
+from moderation.policy import BLOCK, RELEASE, Found, Verdict
+
+log = structlog.get_logger("screening")
+BATCH = 64
+JOB = "moderation.screen"
+
+
+@dataclass(slots=True)
+class Looked:
+    """An item with what the checks found and the policy said."""
+
+    item: Submission
+    findings: list[Found]
+    screened: dict[str, Any]
+    library: int
+    verdict: Verdict
+    held_for: str = ""
+    label: dict[str, Any] | None = field(default=None)
+
+
+def screen(claimed: Sequence[jobs.Claimed]) -> dict[int, str]:
+    """Run screening jobs. Answers those that failed; each of them is tried again alone."""
+    items = {
+        item.pk: item
+        for item in Submission.objects.filter(
+            pk__in=[UUID(j.subject) for j in claimed], state="screening"
+        ).select_related("content", "function", "service__provider")
+    }
+    failed: dict[int, str] = {}
+    looked: dict[UUID, Looked] = {}
+    for job in claimed:
+        item = items.get(UUID(job.subject))
+        if item is None:
+            continue  # withdrawn or decided elsewhere: the job only has to go
+        try:
+            looked[item.pk] = look(item)
+        except Exception as exc:
+            log.error("screening_failed", submission=job.subject, error=type(exc).__name__, exc_info=exc)
+            failed[job.id] = type(exc).__name__
+    write = [job for job in claimed if job.id not in failed]
+    if write:
+        _write(write, looked)
+    return failed
+
+
+def look(item: Submission) -> Looked:
+    """Let every check look at both sides and the pinned policy judge. Reads nothing that changes meanwhile."""
+    findings: list[Found] = []
+    screened: dict[str, Any] = {}
+    content = item.content
+    for name, text, file in (
+        ("input", content.input_text, content.input_file_id),
+        ("output", content.output_text, content.output_file_id),
+    ):
+        found, said = checks.look(checks.Side(name, text, file, item.technology))
+        findings += found
+        screened[name] = {"given": bool(text or file), "checks": said, "hits": len(found)}
+    verdict = policy.version(item.policy_version).judge(findings)
+    return Looked(item, findings, screened, library.current().version, verdict)
+
+
+def _write(claimed: list[jobs.Claimed], looked: dict[UUID, Looked]) -> None:
+    with transaction.atomic():
+        ours = jobs.still_ours(claimed)
+        held = [job for job in claimed if job.id in ours]
+        results = [(job, looked[UUID(job.subject)]) for job in held if UUID(job.subject) in looked]
+        hold_back([result for _job, result in results])
+        rows, findings = [], []
+        leaves = categories()
+        for job, result in results:
+            rows.append(_row(job, result, leaves))
+            findings += [
+                {
+                    "submission": result.item.pk,
+                    "side": f.side,
+                    "field": f.field,
+                    "check": f.check,
+                    "category": f.category,
+                    "severity": f.severity,
+                    "feature_id": f.feature_id,
+                    "feature_version": f.feature_version,
+                    "spans": f.spans,
+                    "score": f.score,
+                    "detail": f.detail,
+                }
+                for f in result.findings
+            ]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                load("moderation/write_verdicts"),
+                {
+                    "rows": jsonbody.encode(rows).decode(),
+                    "findings": jsonbody.encode(findings).decode(),
+                    "jobs": [job.id for job in held],
+                    "token": claimed[0].token,
+                    "appeal_days": int(option("appeal_days")),
+                    "review_due": option("review_due"),
+                },
+            )
+    for job, result in results:
+        log.info(
+            "screened",
+            request_id=job.request_id,
+            submission=job.subject,
+            disposition=result.verdict.disposition,
+            rule=result.verdict.rule,
+            held_for=result.held_for,
+        )
+
+
+def hold_back(results: Sequence[Looked]) -> None:
+    """Intake is not the last gate: for what the policy would release, ask identity, account, function and gates again,
+    with the users' rows locked against change until we commit, and make the label. What may not go out now is held."""
+    out = [r for r in results if r.verdict.disposition == RELEASE]
+    if not out:
+        return
+    users = {
+        u.pk: u
+        for u in User.objects.raw(
+            "SELECT * FROM accounts_user WHERE id = ANY(%s) ORDER BY id FOR SHARE",
+            [list({r.item.user_id for r in out})],
+        )
+    }
+    limited = limited_functions([u.pk for u in users.values() if u.account_status == "limited"])
+    closures = list(gates.in_force().filter(capability__in=[Gate.RELEASE, Gate.SERVICE]))
+    for result in out:
+        result.held_for = _held_for(result.item, users[result.item.user_id], limited, closures)
+        if not result.held_for:
+            item = result.item
+            result.label = text_label.label(
+                item.content.output_text,
+                producer=text_label.producer_code(item.service.provider.uscc),
+                content_number=item.pk.hex,
+                explicit=item.function.needs_explicit_label,
+            )
+
+
+def _held_for(item: Submission, user: User, limited: dict[UUID, set[str]], closures: Sequence[Gate]) -> str:
+    if any(c.service_id in (None, item.service_id) for c in closures):
+        return "gate_closed"
+    try:
+        refuse_unless_allowed(
+            user.identity_status, user.account_status, item.function.code, limited.get(user.pk, set())
+        )
+    except Refusal as refusal:
+        return refusal.code
+    return ""
+
+
+def _row(job: jobs.Claimed, result: Looked, leaves: dict[str, Category]) -> dict[str, Any]:
+    item, verdict = result.item, result.verdict
+    row: dict[str, Any] = {
+        "id": item.pk,
+        "job": job.id,
+        "disposition": verdict.disposition,
+        "rule": verdict.rule,
+        "held_for": result.held_for,
+        "screened": result.screened,
+        "label": result.label,
+        "library": result.library,
+        "policy": item.policy_version,
+        "request_id": job.request_id,
+        "service": item.service_id,
+        "priority": max((f.severity for f in result.findings), default=0) * 10,
+    }
+    leading = verdict.leading
+    category = leaves.get(leading.category or "") if leading else None
+    if verdict.disposition == BLOCK and category is not None:
+        row |= {
+            "state": "blocked",
+            "outcome": "block",
+            "category": category.pk,
+            "clause": category.clause,
+            "reason": category.reason,
+            "facts": verdict.why,
+        }
+    elif verdict.disposition == RELEASE and not result.held_for:
+        row |= {"state": "released", "outcome": "release"}
+    else:
+        row["state"] = "in_review"
+    if "outcome" in row:
+        row |= {"decision": uuid7(), **{k: row.get(k, "") for k in ("clause", "reason", "facts")}}
+    row["topic"] = f"submission.{row['state']}"
+    row["payload"] = {
+        "id": item.pk,
+        "external_id": item.external_id,
+        "state": row["state"],
+        "disposition": verdict.disposition,
+        "reasons": [
+            {
+                "code": verdict.rule,
+                "category": row.get("category"),
+                "clause": row.get("clause", ""),
+                "detail": row.get("reason", "") or result.held_for,
+            }
+        ]
+        if verdict.rule != "-" or result.held_for
+        else [],
+        "policy_version": item.policy_version,
+        "decided_by": "policy" if "outcome" in row else None,
+    }
+    return row
+
+
+_categories: dict[str, Category] = {}
+
+
+def categories() -> dict[str, Category]:
+    """The category tree by code; kept until the process looks again at an unknown code."""
+    if not _categories:
+        _categories.update({c.pk: c for c in Category.objects.all()})
+    return _categories
+
+
+def give_up(job: jobs.Claimed) -> None:
+    """An item that could not be screened in three tries goes to a person, and says so (never to release)."""
+    item = Submission.objects.select_for_update(of=("self",)).filter(pk=job.subject, state="screening").first()
+    if item is None:
+        return
+    verdict = Verdict("review", "screening_failed", "", None)
+    found = [Found(side, "check_failed", None, 0, detail="quarantined after three tries") for side in checks.SIDES]
+    result = Looked(item, found, {}, library.current().version, verdict)
+    leaves = categories()
+    findings = [
+        {
+            "submission": item.pk, "side": f.side, "field": f.field, "check": f.check, "category": None, "severity": 0,
+            "feature_id": None, "feature_version": None, "spans": [], "score": 1.0, "detail": f.detail,
+        }
+        for f in found
+    ]  # fmt: skip
+    row = _row(job, result, leaves) | {"screened": None}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            load("moderation/write_verdicts"),
+            {
+                "rows": jsonbody.encode([row]).decode(),
+                "findings": jsonbody.encode(findings).decode(),
+                "jobs": [job.id],
+                "token": job.token,
+                "appeal_days": int(option("appeal_days")),
+                "review_due": option("review_due"),
+            },
+        )
+
+
+KIND = jobs.register(jobs.Kind(JOB, screen, batch=BATCH, lease="screening_lease", give_up=give_up))

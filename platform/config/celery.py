@@ -1,0 +1,12 @@
+"""The Celery application. Messages are wake-ups without content; the truth about work is in core.jobs."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+app = Celery("mingjian")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+# Celery's Django fixup closes the connection around every task whatever CONN_MAX_AGE says; this many tasks reuse it.
+app.conf["CELERY_DB_REUSE_MAX"] = 500
+app.autodiscover_tasks()

@@ -1,0 +1,41 @@
+"""System checks: what must be true of the database and the settings before anybody relies on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Error, Warning, register
+from django.db import connections
+
+
+@register("database")
+def chinese_trigrams(databases: list[str] | None = None, **kwargs: Any) -> list[Warning]:
+    """With LC_CTYPE=C, trigram indexes silently match nothing in Chinese."""
+    if not databases:
+        return []
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT to_regproc('show_trgm') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return []
+        cursor.execute("SELECT show_trgm('违禁词') = '{}'")
+        if cursor.fetchone()[0]:
+            return [Warning("The database's LC_CTYPE hides Chinese from pg_trgm; use C.UTF-8.", id="core.W001")]
+    return []
+
+
+@register(deploy=True)
+def no_demo_in_production(**kwargs: Any) -> list[Error]:
+    """Demo accounts have passwords that lie in a file; they belong on one's own machine only."""
+    return [Error("DEMO is on.", id="core.E001")] if settings.DEMO else []
+
+
+@register()
+def keys_are_set(**kwargs: Any) -> list[Error]:
+    """Personal fields can't be written without their keys."""
+    found = []
+    if not settings.FIELD_KEYS.get(settings.FIELD_KEY_ID):
+        found.append(Error("FIELD_KEY (or FIELD_KEYS with FIELD_KEY_ID) is not set.", id="core.E002"))
+    if not settings.DIGEST_KEY:
+        found.append(Error("DIGEST_KEY is not set.", id="core.E003"))
+    return found

@@ -1,0 +1,40 @@
+"""What Celery runs: wake-ups. Each calls one function; the rules and the truth are elsewhere."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from kombu.exceptions import OperationalError as BrokerError
+
+from core import health, jobs
+
+__all__ = ["BrokerError", "canary", "sweep", "work"]
+
+
+@shared_task(name="core.tasks.work", ignore_result=True)
+def work(queue: str) -> None:
+    """Do the due jobs of a queue."""
+    jobs.work(queue)
+
+
+@shared_task(name="core.tasks.canary", ignore_result=True)
+def canary(queue: str) -> None:
+    """Show that a worker of this queue is alive and hears."""
+    health.beat(queue)
+
+
+@shared_task(name="core.tasks.sweep", ignore_result=True)
+def sweep() -> None:
+    """The last word when the relay is down: pass events on and do what is due, from beat."""
+    from core import outbox
+
+    outbox.relay()
+    for queue in {kind.queue for kind in jobs.KINDS.values()}:
+        jobs.work(queue, seconds=2.0)
+
+
+@shared_task(name="core.tasks.tidy", ignore_result=True)
+def tidy() -> None:
+    """Remove sessions that ran out."""
+    from django.core.management import call_command
+
+    call_command("clearsessions")

@@ -1,0 +1,1 @@
+"""Bundles for authorities: exports of a period that verify without us."""

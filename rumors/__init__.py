@@ -1,0 +1,1 @@
+"""Rumor cases: verify, refute, tell, report, close (DS-11a)."""
