@@ -54,6 +54,14 @@ def label(text: str, *, producer: str, content_number: str, explicit: bool) -> d
     return record
 
 
+def ordered(record: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A label record as it came back from the database, whose JSON keeps no order, with the seven fields in the order
+    that Annex E fixes."""
+    if record is None:
+        return None
+    return {"implicit": {key: record["implicit"][key] for key in KEYS}, "explicit": record.get("explicit")}
+
+
 def apply(text: str, record: dict[str, Any]) -> str:
     """The text as it leaves the house: with its explicit notice at the start where one is required."""
     return f"{NOTICE}{SEPARATOR}{text}" if record.get("explicit") else text

@@ -17,7 +17,9 @@ MAX_HITS = 200
 _BOUNDED = "0-9a-z\u00df-\u00f6\u00f8-\u02af\u0370-\u0373\u0376-\u058f\u1e00-\u1fff"
 _in_word = re.compile(f"[{_BOUNDED}]").match
 _letter_of_other_script = re.compile(rf"[^\W_](?<![{_BOUNDED}])").search
-_separator_at_an_end = re.compile(r"\A[\W_]|[\W_]\Z").search
+_separator = re.compile(r"[\W_]").search
+# Separators that the folding leaves in any text: spaces between words longer than a letter.
+_words = re.compile(f"[{_BOUNDED}]{{2,}}(?: [{_BOUNDED}]{{2,}})*").fullmatch
 # What a pattern is bared of at its ends: white space, and the sign for characters that mean nothing.
 _NOTHING = " \n\ufffd"
 
@@ -123,7 +125,7 @@ class Matcher:
                 raise EmptyTermError(term)
             joined.setdefault(pattern, []).append(index)
             as_written = folded.written.strip(_NOTHING)
-            if as_written != pattern or _separator_at_an_end(pattern):
+            if _separator(as_written) and not _words(as_written):
                 written.setdefault(as_written, []).append(index)
         self._joined = _Patterns(joined)
         self._written = _Patterns(written) if written else None

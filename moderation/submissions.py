@@ -80,7 +80,7 @@ def representation(item: Submission) -> dict[str, Any]:
         else [],
         "policy_version": item.policy_version,
         "library_version": item.library_version,
-        "label": item.label,
+        "label": text_label.ordered(item.label),
         "created_at": _time(item.created_at),
         "decided_at": _time(item.decided_at),
         "decided_by": item.decided_by or None,
@@ -93,11 +93,12 @@ def _time(at: datetime | None) -> str | None:
 
 def released_text(item: Submission) -> dict[str, Any]:
     """The labelled output of a released item (DS-16a, DS-17a); refuses with 409 before."""
-    if item.state != "released" or item.label is None:
+    label = text_label.ordered(item.label)
+    if item.state != "released" or label is None:
         raise Conflict("not_released", _("Only released content is given out."), extra={"state": item.state})
     return {
         "id": str(item.pk),
         "external_id": item.external_id,
-        "text": text_label.apply(item.content.output_text, item.label),
-        "AIGC": item.label["implicit"],
+        "text": text_label.apply(item.content.output_text, label),
+        "AIGC": label["implicit"],
     }

@@ -162,6 +162,17 @@ def put_back(job: Claimed, *, after: float, reset: bool = False) -> None:
         )
 
 
+def renew(job: Claimed, kind: Kind) -> bool:
+    """Prolong the lease of a long run; False when it was lost and the run should stop."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE core_job SET due_at = statement_timestamp() + %s * interval '1 second'"
+            " WHERE id = %s AND lease_token = %s",
+            [option(kind.lease), job.id, job.token],
+        )
+        return cursor.rowcount == 1
+
+
 def quarantine_spent(kind: Kind, error: str = "no answer") -> int:
     """Take jobs out whose three attempts are used up, and let `give_up` send what waits for them to a person."""
     with transaction.atomic():

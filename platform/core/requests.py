@@ -90,6 +90,8 @@ class ApiShortcutMiddleware:
             response = refusal_response(refusal)
         except Exception as exc:
             response = _not_found() if isinstance(exc, Http404) else failure_response(exc, request)
+        if not response.streaming:
+            response["Content-Length"] = str(len(response.content))
         response["Cache-Control"] = "no-store"
         response["X-Content-Type-Options"] = "nosniff"
         response["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"

@@ -45,6 +45,11 @@ class Keeping:
     delay: float = FIRST_DELAY
     deaths: int = 0
 
+    @property
+    def pid(self) -> int:
+        """The process's number, 0 while there is none."""
+        return self.process.pid if self.process is not None else 0
+
 
 class Supervisor:
     """Keeps programs alive. A context manager: leaving it stops all of them and whatever they left.
@@ -99,11 +104,9 @@ class Supervisor:
 
         def missing() -> list[str]:
             kept = [self.kept[name] for name in names]
-            return [
-                each.program.name for each in kept if not each.process or not each.program.is_ready(each.process.pid)
-            ]
+            return [each.program.name for each in kept if not each.pid or not each.program.is_ready(each.pid)]
 
-        self.watch(until=lambda: not missing() or self.hopeless(), limit=limit)
+        self.watch(until=lambda: not missing() or bool(self.hopeless()), limit=limit)
         if failed := missing():
             raise Refused(f"{' and '.join(failed)} did not start.\n{self.log_ends(*failed)}")
 
@@ -183,7 +186,7 @@ class Supervisor:
 
     def pids(self) -> dict[str, int]:
         """The present process of each program, and our own."""
-        living = {name: kept.process.pid for name, kept in self.kept.items() if kept.process is not None}
+        living = {name: kept.pid for name, kept in self.kept.items() if kept.pid}
         return {**living, "supervisor": os.getpid()}
 
     def log_ends(self, *names: str, lines: int = 15) -> str:
@@ -198,20 +201,18 @@ class Supervisor:
         children.end_descendants()
 
     def _stop_stage(self, group: list[Keeping]) -> None:
-        running = [kept for kept in group if kept.process is not None]
-        for kept in running:
-            children.send(kept.process.pid, kept.program.stop_signal)
-            children.send_to_group(kept.process.pid, signal.SIGCONT)  # a paused process would not hear it
+        for kept in group:
+            if kept.pid:
+                children.send(kept.pid, kept.program.stop_signal)
+                children.send_to_group(kept.pid, signal.SIGCONT)  # a paused process would not hear it
         begun = time.monotonic()
-        while running:
-            self._collect(restart=False)
-            running = [kept for kept in running if kept.process is not None]
+        while running := [kept for kept in group if kept.pid]:
             for kept in running:
                 if time.monotonic() - begun > kept.program.stop_limit:
                     say(f"{kept.program.name} did not stop within {kept.program.stop_limit:.0f} s and is killed")
-                    children.send_to_group(kept.process.pid, signal.SIGKILL)
-            if running:
-                self._sleep(0.1)
+                    children.send_to_group(kept.pid, signal.SIGKILL)
+            self._sleep(0.1)
+            self._collect(restart=False)
 
     def _launch(self, kept: Keeping) -> None:
         program = kept.program
@@ -246,29 +247,29 @@ class Supervisor:
     def _collect(self, *, restart: bool = True) -> None:
         """Take note of the processes that ended, and end what they left."""
         ended = children.reap()
-        if not ended:
-            return
         if self.helper is not None and self.helper.pid in ended:
             self.helper.returncode = ended[self.helper.pid]
-        died = [kept for kept in self.kept.values() if kept.process is not None and kept.process.pid in ended]
+        died = [kept for kept in self.kept.values() if kept.pid in ended]
         for kept in died:
-            kept.process.returncode = ended[kept.process.pid]
-            children.send_to_group(kept.process.pid, signal.SIGKILL)
-            if restart:
-                if time.monotonic() - kept.started > STEADY_AFTER:
-                    kept.delay = FIRST_DELAY
-                say(
-                    f"{kept.program.name} ended ({reason(kept.process.returncode)}), starts again in {kept.delay:.1f} s"
-                )
-            kept.process = None
-            kept.deaths += 1
-            self._postpone(kept)
+            self._bury(kept, ended[kept.pid], restart=restart)
         if died:
             self._end_strays()
             self.on_change(self.pids())
 
+    def _bury(self, kept: Keeping, code: int, *, restart: bool) -> None:
+        children.send_to_group(kept.pid, signal.SIGKILL)
+        if kept.process is not None:
+            kept.process.returncode = code  # collected by us; Popen would ask the system again
+        kept.process = None
+        kept.deaths += 1
+        if time.monotonic() - kept.started > STEADY_AFTER:
+            kept.delay = FIRST_DELAY
+        if restart:
+            say(f"{kept.program.name} ended ({reason(code)}), starts again in {kept.delay:.1f} s")
+        self._postpone(kept)
+
     def _end_strays(self) -> None:
-        leaders = [kept.process.pid for kept in self.kept.values() if kept.process is not None]
+        leaders = [kept.pid for kept in self.kept.values() if kept.pid]
         if self.helper is not None:
             leaders.append(self.helper.pid)
         for process in children.strays(leaders):

@@ -19,6 +19,8 @@ import psycopg
 from stack import addresses, children
 
 PLATFORM = Path(__file__).resolve().parents[2] / "platform"
+# What a supervisor would take from the environment of the test run instead of its own data directory.
+OURS = ("DATABASE_URL", "REDIS_URL", "CACHE_URL", "MINGJIAN_DATA", "SECRET_KEY", "FIELD_KEY", "DIGEST_KEY")
 KEEPER = Path(__file__).with_name("keeper.py")
 
 
@@ -28,7 +30,7 @@ class Keeper:
     def __init__(self, data: Path, *options: str, paths: tuple[Path, ...] = (PLATFORM,)) -> None:
         self.data = data
         self.pids: dict[str, int] = {}
-        environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+        environ = {name: value for name, value in os.environ.items() if name not in OURS}
         environ["PYTHONPATH"] = os.pathsep.join(map(str, paths))
         self.process = subprocess.Popen(
             [sys.executable, "-P", KEEPER, data, *options],
