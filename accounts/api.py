@@ -8,11 +8,11 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
-from rest_framework.views import APIView
 
 from accounts import identities, measures, users
 from accounts.keys import require_scope
 from core import gates, jsonbody, webhooks
+from core.api import ApiView
 from core.errors import Refusal, field_error
 from core.ids import parse_uuid
 from core.models import WebhookEndpoint
@@ -84,7 +84,7 @@ def _invalid(name: str, code: str, detail: str) -> Refusal:
     return Refusal("fields_invalid", _("Some fields can't be taken."), errors=[field_error(name, code, detail)])
 
 
-class UsersView(APIView):
+class UsersView(ApiView):
     """Registration."""
 
     scopes_after_body = {"POST": "users:write"}
@@ -132,7 +132,7 @@ class UsersView(APIView):
         return respond(users.representation(user), 201 if created else 200)
 
 
-class UserView(APIView):
+class UserView(ApiView):
     """One user."""
 
     scopes = {"GET": "users:read"}
@@ -160,7 +160,7 @@ class UserView(APIView):
         )
 
 
-class IdentityView(APIView):
+class IdentityView(ApiView):
     """Proof of identity."""
 
     scopes_after_body = {"POST": "users:write"}
@@ -199,7 +199,7 @@ class IdentityView(APIView):
         return respond({"identity_status": user.identity_status}, 202)
 
 
-class GatesView(APIView):
+class GatesView(ApiView):
     """What is closed by order."""
 
     scopes = {"GET": "submissions:read"}
@@ -211,7 +211,7 @@ class GatesView(APIView):
         return respond(gates.overview(request.user.service.pk))
 
 
-class EndpointsView(APIView):
+class EndpointsView(ApiView):
     """The service's webhook endpoints."""
 
     scopes = {"GET": "webhooks"}
@@ -248,7 +248,7 @@ class EndpointsView(APIView):
         return respond({**_endpoint(endpoint), "secret": secret})
 
 
-class EndpointView(APIView):
+class EndpointView(ApiView):
     """One webhook endpoint."""
 
     scopes = {"DELETE": "webhooks"}

@@ -19,8 +19,8 @@ def text() -> str:
     return "".join(chr(0x4E00 + (i * 37) % 6000) for i in range(255))
 
 
-def single(port: int, key: str) -> load.Result:
-    """Single POSTs, every one a new item, users in turn."""
+def single(port: int, key: str, *, rate: float = 0.0, warm: bool = True) -> load.Result:
+    """Single POSTs, every one a new item, users in turn; at full speed, or paced."""
     run = os.urandom(4).hex()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     output = text()
@@ -32,9 +32,15 @@ def single(port: int, key: str) -> load.Result:
         }  # fmt: skip
         return load.request("/api/v1/submissions", json.dumps(body, ensure_ascii=False).encode(), headers)
 
-    load.run(port, make, connections=CONNECTIONS, seconds=1.0)
-    run = os.urandom(4).hex()
-    return load.run(port, make, connections=CONNECTIONS, seconds=SECONDS)
+    if warm:
+        load.run(port, make, connections=CONNECTIONS, seconds=1.0)
+        run = os.urandom(4).hex()
+    return load.run(port, make, connections=CONNECTIONS, seconds=SECONDS, rate=rate)
+
+
+def paced(port: int, key: str, rate: float) -> load.Result:
+    """Single POSTs at a fixed rate."""
+    return single(port, key, rate=rate, warm=False)
 
 
 def batch(port: int, key: str, lines: int = 1000) -> tuple[float, load.Result]:

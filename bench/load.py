@@ -77,9 +77,7 @@ class _Connection(asyncio.Protocol):
             self.done.set_exception(exc or ConnectionError("the server closed the connection"))
 
 
-def run(
-    port: int, make: Callable[[int], bytes], *, connections: int, seconds: float, rate: float = 0.0
-) -> Result:
+def run(port: int, make: Callable[[int], bytes], *, connections: int, seconds: float, rate: float = 0.0) -> Result:
     """Drive the server for so many seconds; `make(n)` answers the n-th request. With `rate` the load is paced (open
     loop: a late answer counts from when it was due)."""
     result = Result()

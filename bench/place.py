@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import socket
@@ -103,14 +104,13 @@ def worker() -> Iterator[None]:
 @contextlib.contextmanager
 def database(name: str) -> Iterator[None]:
     """A fresh database on the given server; DATABASE_URL names it for this process and its children."""
-    import psycopg
     from urllib.parse import urlsplit, urlunsplit
+
+    import psycopg
 
     given = os.environ["DATABASE_URL"]
     parts = urlsplit(given)
-    mine = urlunsplit(parts._replace(path=f"/{name}")) if parts.netloc else given.replace(
-        parts.path, f"/{name}", 1
-    )
+    mine = urlunsplit(parts._replace(path=f"/{name}")) if parts.netloc else given.replace(parts.path, f"/{name}", 1)
     with psycopg.connect(given, autocommit=True) as admin:
         admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         admin.execute(f'CREATE DATABASE "{name}"')
@@ -133,7 +133,7 @@ def raise_world(users: int = 200) -> str:
     from governance.models import Function, Provider, Service
     from moderation import library
 
-    call_command("bootstrap", stdout=open(os.devnull, "w"))
+    call_command("bootstrap", stdout=io.StringIO())
     provider = Provider.objects.create(name="bench", uscc="91990000TUYAN0007P")
     service = Service.objects.create(provider=provider, code="bench", name="bench")
     Function.objects.create(service=service, code="writing", name="w", kind="dialogue", technologies=["text"])

@@ -15,10 +15,10 @@ from django.http.multipartparser import MultiPartParserError
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.views import APIView
 
 from accounts.keys import require_scope
 from core import evidence, jsonbody
+from core.api import ApiView
 from core.errors import Refusal, field_error
 from core.ids import parse_uuid
 from core.options import option
@@ -49,7 +49,7 @@ def _wrong_type() -> Refusal:
     return Refusal("unsupported_media_type", _("This content type isn't taken here."), status=415)
 
 
-class SubmissionsView(APIView):
+class SubmissionsView(ApiView):
     """Hand in one item, or list what was handed in."""
 
     scopes = {"GET": "submissions:read"}
@@ -127,7 +127,7 @@ class SubmissionsView(APIView):
         )
 
 
-class BatchView(APIView):
+class BatchView(ApiView):
     """Hand in up to 1,000 items, one JSON object a line."""
 
     scopes_after_body = {"POST": "submissions:write"}
@@ -178,7 +178,7 @@ class BatchView(APIView):
         return HttpResponse(body, content_type="application/x-ndjson")
 
 
-class SubmissionView(APIView):
+class SubmissionView(ApiView):
     """One item."""
 
     scopes = {"GET": "submissions:read"}
@@ -191,7 +191,7 @@ class SubmissionView(APIView):
         return _respond(submissions.representation(item))
 
 
-class ContentView(APIView):
+class ContentView(ApiView):
     """The labelled output of a released item."""
 
     scopes = {"GET": "submissions:read"}

@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import connection
 from django.utils.translation import gettext as _
 
 from accounts.models import Measure
@@ -24,7 +23,7 @@ from core.ids import uuid7
 from core.options import option
 from core.requests import request_id
 from core.roles import actor
-from core.sql import load
+from core.sql import run
 from governance.models import TECHNOLOGIES, Function, Service
 from moderation import policy
 
@@ -270,22 +269,18 @@ def refuse_unless_allowed(identity_status: str, account_status: str, function: s
 
 def _context(service: Service, lines: Sequence[Line]) -> _Context:
     found = _Context()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            load("moderation/intake_context"),
-            {
-                "service": service.pk,
-                "external_ids": [line.external_id for line in lines],
-                "users": list({line.user for line in lines}),
-            },
-        )
-        for what, key, pk, one, two in cursor.fetchall():
-            if what == "item":
-                found.items[key] = (pk, one, two)
-            elif what == "user":
-                found.users[key] = (pk, one, two)
-            else:
-                found.closed = (key, one)
+    wanted = {
+        "service": service.pk,
+        "external_ids": [line.external_id for line in lines],
+        "users": list({line.user for line in lines}),
+    }
+    for what, key, pk, one, two in run("moderation/intake_context", wanted):
+        if what == "item":
+            found.items[key] = (pk, one, two)
+        elif what == "user":
+            found.users[key] = (pk, one, two)
+        else:
+            found.closed = (key, one)
     found.limited = limited_functions([pk for pk, _i, status in found.users.values() if status == "limited"])
     return found
 
@@ -302,18 +297,17 @@ def limited_functions(user_ids: Sequence[UUID]) -> dict[UUID, set[str]]:
 
 
 def _store(service: Service, rows: list[dict[str, Any]], by: Any) -> set[UUID]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            load("moderation/take_submissions"),
-            {
-                "rows": jsonbody.encode(rows).decode(),
-                "service": service.pk,
-                "policy": policy.live_number(),
-                "actor": actor(by),
-                "request_id": request_id(),
-            },
-        )
-        return {row[0] for row in cursor.fetchall()}
+    stored = run(
+        "moderation/take_submissions",
+        {
+            "rows": jsonbody.encode(rows).decode(),
+            "service": service.pk,
+            "policy": policy.live_number(),
+            "actor": actor(by),
+            "request_id": request_id(),
+        },
+    )
+    return {row[0] for row in stored}
 
 
 _functions: dict[UUID, tuple[float, dict[str, Function]]] = {}

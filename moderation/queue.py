@@ -15,7 +15,7 @@ from core import audit
 from core.errors import Conflict, Refusal, field_error
 from core.options import option
 from core.roles import check, may
-from core.sql import load
+from core.sql import load, run
 from moderation.models import ClaimEvent, Lease, Task
 
 REVIEW, SENIOR = "review", "senior"
@@ -50,18 +50,17 @@ def next_task(*, by: Any) -> Held | None:
     for queue in queues_of(by):
         for _attempt in (1, 2):
             try:
-                with transaction.atomic(), connection.cursor() as cursor:
-                    cursor.execute(
-                        load("moderation/next_task"),
+                with transaction.atomic():
+                    rows = run(
+                        "moderation/next_task",
                         {"staff": by.pk, "queue": queue, "lease": option("review_lease")},
                     )
-                    row = cursor.fetchone()
                 break
             except IntegrityError:
                 # The same person pressed "next" twice at once: the other call holds the lease, which we find again.
-                row = None
-        if row:
-            return Held(*row)
+                rows = []
+        if rows:
+            return Held(*rows[0])
     return None
 
 
@@ -71,17 +70,16 @@ def held_by(person: Any) -> Held | None:
     return lease and Held(lease.submission_id, lease.token, lease.until, lease.queue, lease.due_at, lease.entered_at)
 
 
-def heartbeat(*, token: UUID, by: Any) -> datetime:
+def heartbeat(*, token: UUID, by: Any, submission_id: UUID | None = None) -> datetime:
     """A sign of life renews the lease; refuses when it was lost, naming who holds the item now."""
     with transaction.atomic():
-        lease = lock_lease(token=token, by=by)
+        lock_lease(token=token, by=by, submission_id=submission_id)
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE moderation_lease SET until = statement_timestamp() + %s * interval '1 second' WHERE token = %s RETURNING until",
                 [option("review_lease"), token],
             )
             until = cursor.fetchone()[0]
-    del lease
     return until
 
 
@@ -105,7 +103,7 @@ def lost(submission_id: UUID | None) -> LeaseLost:
     return LeaseLost("lease_lost", _("You no longer hold this item: your time ran out. Nothing was changed."))
 
 
-def give_back(*, token: UUID, reason: str, by: Any) -> None:
+def give_back(*, token: UUID, reason: str, by: Any, submission_id: UUID | None = None) -> None:
     """Skip: the item goes back to the end of its priority, with the reason in the claim log."""
     check(by, "review.work")
     if not reason.strip():
@@ -115,7 +113,7 @@ def give_back(*, token: UUID, reason: str, by: Any) -> None:
             errors=[field_error("reason", "required", _("Say why you skip it."))],
         )
     with transaction.atomic():
-        lease = lock_lease(token=token, by=by)
+        lease = lock_lease(token=token, by=by, submission_id=submission_id)
         Task.objects.create(
             submission_id=lease.submission_id, queue=lease.queue, priority=lease.priority, due_at=lease.due_at
         )
@@ -123,11 +121,11 @@ def give_back(*, token: UUID, reason: str, by: Any) -> None:
         audit.record(action="review.skipped", subject=f"submission:{lease.submission_id}", by=by, reason=reason.strip())
 
 
-def escalate(*, token: UUID, reason: str, by: Any) -> None:
+def escalate(*, token: UUID, reason: str, by: Any, submission_id: UUID | None = None) -> None:
     """Pass the item to a senior moderator."""
     check(by, "review.work")
     with transaction.atomic():
-        lease = lock_lease(token=token, by=by)
+        lease = lock_lease(token=token, by=by, submission_id=submission_id)
         Task.objects.create(
             submission_id=lease.submission_id,
             queue=SENIOR,

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts.models import User
 from core import gates, jobs, jsonbody
@@ -21,7 +21,7 @@ from core.errors import Refusal
 from core.ids import uuid7
 from core.models import Gate
 from core.options import option
-from core.sql import load
+from core.sql import run
 from governance.models import Category
 from labeling import text as text_label
 from moderation import checks, library, policy
@@ -114,18 +114,7 @@ def _write(claimed: list[jobs.Claimed], looked: dict[UUID, Looked]) -> None:
                 }
                 for f in result.findings
             ]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                load("moderation/write_verdicts"),
-                {
-                    "rows": jsonbody.encode(rows).decode(),
-                    "findings": jsonbody.encode(findings).decode(),
-                    "jobs": [job.id for job in held],
-                    "token": claimed[0].token,
-                    "appeal_days": int(option("appeal_days")),
-                    "review_due": option("review_due"),
-                },
-            )
+        _store(rows, findings, [job.id for job in held], claimed[0].token)
     for job, result in results:
         log.info(
             "screened",
@@ -258,18 +247,21 @@ def give_up(job: jobs.Claimed) -> None:
         for f in found
     ]  # fmt: skip
     row = _row(job, result, leaves) | {"screened": None}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            load("moderation/write_verdicts"),
-            {
-                "rows": jsonbody.encode([row]).decode(),
-                "findings": jsonbody.encode(findings).decode(),
-                "jobs": [job.id],
-                "token": job.token,
-                "appeal_days": int(option("appeal_days")),
-                "review_due": option("review_due"),
-            },
-        )
+    _store([row], findings, [job.id], job.token)
+
+
+def _store(rows: list[dict[str, Any]], findings: list[dict[str, Any]], job_ids: list[int], token: UUID) -> None:
+    run(
+        "moderation/write_verdicts",
+        {
+            "rows": jsonbody.encode(rows).decode(),
+            "findings": jsonbody.encode(findings).decode(),
+            "jobs": job_ids,
+            "token": token,
+            "appeal_days": int(option("appeal_days")),
+            "review_due": option("review_due"),
+        },
+    )
 
 
 KIND = jobs.register(jobs.Kind(JOB, screen, batch=BATCH, lease="screening_lease", give_up=give_up))

@@ -22,7 +22,7 @@ from core import metrics
 from core.models import Job
 from core.options import option
 from core.requests import request_id
-from core.sql import load
+from core.sql import run
 
 log = structlog.get_logger("jobs")
 TRIES = 3
@@ -98,20 +98,18 @@ def worker_name() -> str:
 def claim(kind: Kind, *, most: int, retries: bool = False) -> list[Claimed]:
     """Claim up to `most` due jobs that were never tried, or one that was."""
     token = uuid.uuid4()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            load("core/claim_jobs"),
-            {
-                "kind": kind.name,
-                "most": 1 if retries else most,
-                "least_attempts": 1 if retries else 0,
-                "attempts_below": TRIES if retries else 1,
-                "token": token,
-                "worker": worker_name(),
-                "lease": option(kind.lease),
-            },
-        )
-        rows = cursor.fetchall()
+    rows = run(
+        "core/claim_jobs",
+        {
+            "kind": kind.name,
+            "most": 1 if retries else most,
+            "least_attempts": 1 if retries else 0,
+            "attempts_below": TRIES if retries else 1,
+            "token": token,
+            "worker": worker_name(),
+            "lease": option(kind.lease),
+        },
+    )
     return [
         Claimed(id=r[0], subject=r[1], payload=_json(r[2]), attempts=r[3], request_id=r[4], token=token) for r in rows
     ]
@@ -176,9 +174,7 @@ def renew(job: Claimed, kind: Kind) -> bool:
 def quarantine_spent(kind: Kind, error: str = "no answer") -> int:
     """Take jobs out whose three attempts are used up, and let `give_up` send what waits for them to a person."""
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(load("core/quarantine_jobs"), {"kind": kind.name, "tries": TRIES, "error": error})
-            rows = cursor.fetchall()
+        rows = run("core/quarantine_jobs", {"kind": kind.name, "tries": TRIES, "error": error})
         for row in rows:
             job = Claimed(row[0], row[1], _json(row[2]), row[3], row[4], uuid.UUID(int=0))
             log.error("quarantined", kind=kind.name, job=job.id, subject=job.subject, request_id=job.request_id)

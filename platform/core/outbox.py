@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from core.models import OutboxEvent
 from core.requests import request_id
-from core.sql import load
+from core.sql import run
 
 # What receivers may rely on (contract.md). Topics that begin with `internal.` never leave the house.
 WEBHOOK_TOPICS = (
@@ -48,9 +46,8 @@ def emit(topic: str, *, subject: str, payload: dict[str, Any], service_id: UUID 
 
 def relay(most: int = 500) -> int:
     """Pass on up to `most` events; returns how many there were."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            load("core/relay_outbox"),
-            {"most": most, "topics": [t for t, _ in SUBSCRIPTIONS], "kinds": [k for _, k in SUBSCRIPTIONS]},
-        )
-        return cursor.fetchone()[0]
+    moved = run(
+        "core/relay_outbox",
+        {"most": most, "topics": [t for t, _ in SUBSCRIPTIONS], "kinds": [k for _, k in SUBSCRIPTIONS]},
+    )
+    return moved[0][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Command(BaseCommand):
         )
         if user is None:
             raise CommandError("there is no such user, or none who may publish; name one with --user")
+        logging.getLogger("screening").setLevel(logging.WARNING)  # a line an item would bury the progress bar
         report = ingestion.ingest(
             files=options["files"],
             service=service,
