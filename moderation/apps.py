@@ -1,4 +1,7 @@
+from importlib import import_module
+
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class ModerationConfig(AppConfig):
@@ -9,5 +12,8 @@ class ModerationConfig(AppConfig):
         from core import outbox
         from moderation import reevaluation, screening  # noqa: F401
 
+        # An operator's own checks: modules that call `moderation.checks.register` when they are imported.
+        for module in settings.CHECK_MODULES:
+            import_module(module)
         outbox.subscribe("internal.user_may_publish", reevaluation.JOB)
         outbox.subscribe("gate.opened", reevaluation.JOB)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import structlog
 
 from moderation import library
-from moderation.normalisation import normalise
+from moderation.matching import Hits
+from moderation.normalisation import NORMALISATION_VERSION, normalise
 from moderation.policy import Found
 
 log = structlog.get_logger("checks")
@@ -68,8 +69,19 @@ def look(side: Side) -> tuple[list[Found], dict[str, str]]:
 def _terms(side: Side) -> list[Found]:
     if not side.text:
         return []
+    hits = library.current().matcher.find(normalise(side.text))
+    if hits.truncated:
+        # More hits than are listed: what was not listed was not weighed, so a person looks.
+        return [
+            Found(side.name, "check_failed", None, 0, detail="terms: more hits than are listed"),
+            *_found(side, hits),
+        ]
+    return _found(side, hits)
+
+
+def _found(side: Side, hits: Hits) -> list[Found]:
     by_term: dict[int, Found] = {}
-    for hit in library.current().matcher.find(normalise(side.text)):
+    for hit in hits:
         term = hit.term
         found = by_term.get(term.id)
         if found is None:
@@ -85,5 +97,5 @@ def _media(side: Side) -> list[Found]:
     return [Found(side.name, "media", None, 0, detail=side.file)] if side.file else []
 
 
-register(Check("terms", _terms, lambda: f"library {library.current().version}"))
+register(Check("terms", _terms, lambda: f"library {library.current().version}, normalisation {NORMALISATION_VERSION}"))
 register(Check("media", _media, lambda: "1"))

@@ -21,7 +21,7 @@ from core.errors import Conflict, NotFound, Refusal, field_error
 from core.roles import check
 from core.states import transition
 from governance.models import Category
-from moderation.matching import Matcher, Term
+from moderation.matching import EmptyTermError, Matcher, Term
 from moderation.models import Feature, Library
 from moderation.states import FEATURE
 
@@ -76,6 +76,14 @@ def _clean(value: str) -> str:
             _("Some fields can't be taken."),
             errors=[field_error("value", "length", _("A term has 2 to 200 characters."))],
         )
+    try:
+        Matcher([Term(0, 1, value, "", 1)])
+    except EmptyTermError:
+        raise Refusal(
+            "fields_invalid",
+            _("Some fields can't be taken."),
+            errors=[field_error("value", "empty", _("Nothing of this term is left to match."))],
+        ) from None
     return value
 
 

@@ -54,8 +54,11 @@ class EmptyTermError(ValueError):
     """A term of which folding leaves nothing to look for."""
 
     def __init__(self, term: Term) -> None:
-        super().__init__(f"term {term.id} ({term.value!r}) is empty once folded")
+        super().__init__(term)  # the arguments are what a worker pickles to its parent
         self.term = term
+
+    def __str__(self) -> str:
+        return f"term {self.term.id} ({self.term.value!r}) is empty once folded"
 
 
 class _Patterns:
@@ -143,11 +146,11 @@ class Matcher:
             return Hits()
         found: set[tuple[int, int, int]] = set()
         self._joined.add_terms(found, matches, normalised.text, normalised.original_span, normalised.is_parted)
-        if matches_as_written:
+        if self._written and matches_as_written:
             self._written.add_terms(
                 found, matches_as_written, normalised.written, normalised.original_span_as_written, _never_parted
             )
-        ordered = sorted(found, key=lambda hit: (hit[0], -hit[1], hit[2]))
+        ordered = sorted(found, key=_position)
         if len(ordered) <= self._max_hits:
             return self._hits(ordered)
         hits = self._hits(_first_of_each_term(ordered, self._max_hits))
@@ -158,8 +161,16 @@ class Matcher:
         return Hits(Hit(self._terms[term], start, end) for start, end, term in found)
 
 
+def _position(hit: tuple[int, int, int]) -> tuple[int, int, int]:
+    start, end, term = hit
+    return start, -end, term
+
+
 def _first_of_each_term(ordered: list[tuple[int, int, int]], limit: int) -> list[tuple[int, int, int]]:
     seen: set[int] = set()
-    repetition = [hit[2] in seen or seen.add(hit[2]) is not None for hit in ordered]
-    kept = sorted(range(len(ordered)), key=repetition.__getitem__)[:limit]
-    return [ordered[index] for index in sorted(kept)]
+    firsts: list[tuple[int, int, int]] = []
+    repetitions: list[tuple[int, int, int]] = []
+    for hit in ordered:
+        (repetitions if hit[2] in seen else firsts).append(hit)
+        seen.add(hit[2])
+    return sorted((firsts + repetitions)[:limit], key=_position)

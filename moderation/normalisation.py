@@ -1,6 +1,6 @@
 """Folds text so that one listed term meets its disguises, and leads every hit back to the original.
 
-Three stages, each from a table, all without Django:
+Three stages:
 
 1. CHARACTER_FOLDS, one character at a time and blind to its neighbours: width, compatibility forms, circled digits,
    case, accents, traditional characters; what cannot be seen is removed.
@@ -19,14 +19,11 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-# Raise the first number when any table or expression below changes, or opencc is upgraded: features and findings
-# record under which folding they were made. Characters that a newer Unicode adds fold only on a Python that knows them.
+# Raise the first number when any table or expression below changes, or opencc is upgraded: it says under which folding
+# a finding was made. Python's own Unicode tables take part, so workers of one installation run one Python.
 NORMALISATION_VERSION = f"1-unicode{unicodedata.unidata_version}"
-
-# Characters of ordinary Chinese text whose fold is a plain 1:1 replacement: cheaper replaced than looked up.
-_COMMON_PUNCTUATION = tuple(zip("，！？：；（）", ",!?:;()", strict=True))
 
 # Marks of these blocks decorate any script (zalgo, struck-out and keycap letters). Marks of Thai, Arabic, Hebrew, the
 # Indic scripts and the kana voicing marks are spelling and stay.
@@ -175,9 +172,10 @@ class _Step(NamedTuple):
     within: re.Pattern[str] | None = None  # when given, only these parts of each match are replaced
 
     def apply(self, text: str) -> str:
-        if self.within is None:
+        within = self.within
+        if within is None:
             return self.where.sub(self.by, text)
-        return self.where.sub(lambda match: self.within.sub(self.by, match[0]), text)
+        return self.where.sub(lambda match: within.sub(self.by, match[0]), text)
 
     def edits(self, text: str) -> list[tuple[int, int, int]]:
         matches: Iterable[re.Match[str]] = self.where.finditer(text)
@@ -240,7 +238,7 @@ class _Joins:
         # Each expression begins with a separator and looks back over it, because `re` can then skip to separators.
         any_, hard, solid, hard_or_break = f"[{soft}{symbol} ]", f"[{symbol} ]", f"[{symbol}]", f"[{symbol} \\n]"
         word, han, letter = f"[^{soft}{symbol} ]", f"[{_HAN}]", f"[^{soft}{symbol} {_HAN}]"
-        # At a separator: may one of the steps have work here? Ordinary text, all soft separators, fails it soonest.
+        # For `_Stages.find_work`, at a separator: may one of the steps have work here?
         self.single_follows = f"{word}{any_}"
         self.hard_or_break_class = f"{symbol} \n"
         self.part_of_word = (
@@ -248,9 +246,6 @@ class _Joins:
             f"(?:{hard}*+{han}|(?<! ){hard_or_break}*+{letter}|{hard_or_break}++{letter}|{letter}(?!{letter}))"
             r"|(?<=\.)\."
         )
-        self._find_work = re.compile(
-            f"{any_}(?:{self.single_follows}|(?<={hard_or_break})(?:{self.part_of_word}))"
-        ).search
         single_han = (
             f"{any_}(?<={han}{any_})(?<!{word}{han}{any_}){any_}*+{word}(?!{word})(?:{any_}++{word}(?!{word}))++"
         )
@@ -275,28 +270,26 @@ class _Joins:
             _Step(re.compile(single_han), within=self.separators),
             _Step(re.compile(single_letters), within=self.separators),
         )
-        self._steps = (
-            _Step(re.compile(inside_word)),
-            _Step(re.compile(between_words), " "),
-            _Step(re.compile(between_two)),
-        )
+        self._inside_word = _Step(re.compile(inside_word))
+        self._steps_at_spaces = (_Step(re.compile(between_words), " "), _Step(re.compile(between_two)))
 
     def apply(self, text: str) -> str:
-        if self._find_work(text) is None:
-            return text
+        """The text without separators inside words (ask `_Stages.find_work` first: most texts have none)."""
         if ".." in text:
             text = self._ellipsis.apply(text)
         if self._single.search(text):
             for step in self._single_steps:
                 text = step.apply(text)
-        for step in self._steps:
-            text = step.apply(text)
+        text = self._inside_word.apply(text)
+        if " " in text or "\n" in text:  # nothing else is left between letters
+            for step in self._steps_at_spaces:
+                text = step.apply(text)
         return text
 
     def trace(self, text: str, origins: _Origins | None) -> _Origins | None:
         """What `apply` does, on origins."""
         single_steps = self._single_steps if self._single.search(text) else ()
-        for step in (self._ellipsis, *single_steps, *self._steps):
+        for step in (self._ellipsis, *single_steps, self._inside_word, *self._steps_at_spaces):
             if edits := step.edits(text):
                 origins = _moved(origins, len(text), edits)
                 text = step.apply(text)
@@ -309,8 +302,9 @@ class _Characters:
     def __init__(self, separator_class: str) -> None:
         simplified = _simplified()
         self._table: list[int | str] = list(range(len(_BMP)))
-        rare, unseen, several, marks = [], [], [], []
-        cheap = {old for old, _ in _COMMON_PUNCTUATION}
+        rare, marks = [], []
+        unseen: list[str] = []
+        several: list[str] = []
         for code, character in enumerate(_BMP):
             if 0xAC00 <= code < 0xD7A4 or (0x3400 <= code < 0xA000 and character not in simplified):
                 continue  # half of the plane, known to fold to itself
@@ -322,13 +316,13 @@ class _Characters:
             self._table[code] = ord(folded) if len(folded) == 1 else folded
             if len(folded) != 1:
                 (several if folded else unseen).append(character)
-            if character not in cheap and not "A" <= character <= "Z":
+            if folded != _fold_common(character) or character == "Σ":  # the one that lower() changes by its neighbours
                 rare.append(character)
         mark = _class(marks)
         letter = f"[^{separator_class}{_HAN}]"
         look_alikes = "".join(map(chr, _LOOK_ALIKES))
         self.rare_class = f"{_class(rare)}{mark}{look_alikes}{_ASTRAL}"
-        self._rare = re.compile(f"[{self.rare_class}]")
+        self.find_rare = re.compile(f"[{self.rare_class}]").search
         self._uneven = re.compile(f"[{_class(unseen + several)}{_ASTRAL}]")
         self._unseen = _Step(re.compile(rf"[{_class(unseen)}\U000e0000-\U000e0fff]+"))
         self._astral = re.compile(f"[{_ASTRAL}]")
@@ -342,8 +336,6 @@ class _Characters:
         self._look_alike = re.compile(f"[{look_alikes}]")
 
     def apply(self, text: str) -> str:
-        if self._rare.search(text) is None:
-            return _fold_common(text)
         if self._look_alike.search(text):
             # Before case is folded, too, because Η looks like H but η like n; the unseen would part their words here.
             text = self.latinise(self._unseen.apply(text))
@@ -360,7 +352,7 @@ class _Characters:
 
     def trace(self, text: str) -> _Origins | None:
         """What `apply` does, on origins."""
-        if self._rare.search(text) is None:
+        if self.find_rare(text) is None:
             return None
         origins = None
         if self._look_alike.search(text):
@@ -377,12 +369,13 @@ def _latin_if_mixed(word: re.Match[str]) -> str:
 
 
 def _fold_common(text: str) -> str:
-    """All of stage 1 for a text without any of `_Characters.rare_class`; changes no length."""
+    """All of stage 1 for a text in which `_Characters.find_rare` finds nothing; changes no length."""
     text = text.lower()
-    if not text.isascii():
-        for old, new in _COMMON_PUNCTUATION:
-            text = text.replace(old, new)
-    return text
+    if text.isascii():
+        return text
+    # A loop would cost as much again as the replacing.
+    text = text.replace("，", ",").replace("！", "!").replace("？", "?").replace("：", ":").replace("；", ";")
+    return text.replace("（", "(").replace("）", ")")
 
 
 class _Stages:
@@ -403,11 +396,11 @@ _stages = cache(_Stages)
 
 
 def prepare() -> None:
-    """Builds the tables (a third of a second), so that a worker can do it once before it forks."""
+    """Builds the tables, which else the first text waits for (a third of a second); best called before forking."""
     _stages()
 
 
-_UNTRACED = object()
+_UNTRACED: Any = object()
 
 
 class Normalised:
@@ -418,7 +411,7 @@ class Normalised:
 
     __slots__ = ("original", "text", "written", "_text_origins", "_written_origins")
 
-    def __init__(self, original: str, written: str, text: str, origins: _Origins | None | object) -> None:
+    def __init__(self, original: str, written: str, text: str, origins: _Origins | None) -> None:
         self.original = original
         self.written = written
         self.text = text
@@ -470,5 +463,8 @@ def normalise(text: str) -> Normalised:
     if stages.find_work(text) is None:
         folded = _fold_common(text)
         return Normalised(text, folded, folded, None)
+    if stages.characters.find_rare(text) is None:
+        written = _fold_common(text)
+        return Normalised(text, written, stages.joins.apply(written), _UNTRACED)
     written = stages.characters.apply(text)
     return Normalised(text, written, stages.characters.latinise(stages.joins.apply(written)), _UNTRACED)

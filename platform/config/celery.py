@@ -3,6 +3,7 @@
 import os
 
 from celery import Celery
+from celery.signals import worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("mingjian")
@@ -10,3 +11,11 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 # Celery's Django fixup closes the connection around every task whatever CONN_MAX_AGE says; this many tasks reuse it.
 app.conf["CELERY_DB_REUSE_MAX"] = 500
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+def prepare_worker(**kwargs: object) -> None:
+    """Build what every child needs once, before the worker forks."""
+    from moderation import normalisation
+
+    normalisation.prepare()

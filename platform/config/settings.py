@@ -22,6 +22,7 @@ DIGEST_KEY = env.str("DIGEST_KEY", "")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "testserver"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 HTTPS = env.bool("HTTPS", not DEMO)
+CHECK_MODULES = env.list("CHECK_MODULES", default=[])  # modules that register checks of the operator's own
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 
 DATA_DIR = Path(env.str("MINGJIAN_DATA", str(BASE_DIR / "var")))

@@ -95,16 +95,21 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def claim(kind: Kind, *, most: int, retries: bool = False) -> list[Claimed]:
-    """Claim up to `most` due jobs that were never tried, or one that was."""
+# How many jobs are claimed together by how often they were tried: all of a batch die with a job that kills its worker,
+# so the second try is in small company and the third alone. A poison job is out after exactly three tries and its
+# neighbours, who shared at most two of them, are done.
+COMPANY = {0: None, 1: 8, 2: 1}
+
+
+def claim(kind: Kind, *, tried: int = 0) -> list[Claimed]:
+    """Claim due jobs that were tried so many times before (0, 1 or 2)."""
     token = uuid.uuid4()
     rows = run(
         "core/claim_jobs",
         {
             "kind": kind.name,
-            "most": 1 if retries else most,
-            "least_attempts": 1 if retries else 0,
-            "attempts_below": TRIES if retries else 1,
+            "most": min(kind.batch, COMPANY[tried] or kind.batch),
+            "tried": tried,
             "token": token,
             "worker": worker_name(),
             "lease": option(kind.lease),
@@ -194,10 +199,9 @@ def work(queue: str, *, seconds: float = 5.0) -> int:
     while busy and time.monotonic() < until:
         busy = False
         for kind in kinds:
-            # A job that was tried before runs alone, one a round even under load, so that a poison job can neither take
-            # neighbours along nor be starved by newcomers.
-            for claimed in (claim(kind, most=kind.batch), claim(kind, most=1, retries=True)):
-                if claimed:
+            # Those that were tried before have their turn in every round, so that newcomers can't starve them.
+            for tried in COMPANY:
+                if claimed := claim(kind, tried=tried):
                     done += _run(kind, claimed)
                     busy = True
     for kind in kinds:

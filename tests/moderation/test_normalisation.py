@@ -14,7 +14,7 @@ from moderation.normalisation import CHARACTER_FOLDS, NORMALISATION_VERSION, fol
 # Text that is likely to trip the folding: words, every kind of separator, marks, look-alikes, things without sight.
 TRICKY = (
     "加微信赌博賭囉ガかが゙ｶﾞ々一vxVXabIAi135éßǅﬁ㎏½…⋯.。.,，、:;!?！“”()（）【】「」 \u3000\u00a0\t\n\r\u2028\u0085-–—_*~|/\\@#+='’·・•★➕😀🇨🇳👩‍👩‍👧"
-    "🆅🅇ⓥ①❶⓫⑴⒈㊙Ⅷｖ１ᴠɑøсхарΝνΗηпΩ١กิ็ाक्\u0301\u0336\u20e3\ufe0f\u200b\u200d\u202e\u00ad\u2060\u3164\u034f"
+    "🆅🅇ⓥ①❶⓫⑴⒈㊙Ⅷｖ１ᴠɑøсхарΝνΗηпΩΛΣ١กิ็ाक्\u0301\u0336\u20e3\ufe0f\u200b\u200d\u202e\u00ad\u2060\u3164\u034f"
     "\ud800\udc00\ue000\ufffd\x00\x1f\x7f\U000e0041\U00020000\U0002f800\U0001d54d한글ﾡ가\u0378"
 )
 tricky = st.text(st.sampled_from(TRICKY), max_size=24)
@@ -262,8 +262,9 @@ def test_the_quick_way_agrees_with_the_thorough_one(text):
     characters = stages.characters
     raw = characters.latinise(characters._unseen.apply(text))
     written = characters._stray_marks.apply(characters._fold(raw))
-    joined = stages.joins._ellipsis.apply(written)
-    for step in (*stages.joins._single_steps, *stages.joins._steps):
+    joins = stages.joins
+    joined = written
+    for step in (joins._ellipsis, *joins._single_steps, joins._inside_word, *joins._steps_at_spaces):
         joined = step.apply(joined)
     normalised = normalise(text)
     assert (normalised.written, normalised.text) == (written, characters.latinise(joined))
@@ -288,7 +289,8 @@ def test_single_character_folds_reach_their_end_for_all_of_unicode():
     unstable = [
         code
         for code in range(sys.maxunicode + 1)
-        if any(fold_character(part) != part for part in fold_character.__wrapped__(chr(code)))
+        if unicodedata.category(chr(code)) not in ("Cn", "Co")
+        and any(fold_character(part) != part for part in fold_character.__wrapped__(chr(code)))
     ]
     assert unstable == []
 
@@ -310,14 +312,12 @@ def test_the_version_names_the_unicode_tables_it_was_made_with():
 
 @pytest.mark.parametrize(
     "unit",
-    ["\u0301", "\u0e34", "\u200b", " ", ".", "* ", "\n", "a ", "加，", "加 ", "a.", "v x 加", "а", "аa", "a\u0301", "😀", "㊙", "﷽", "ﷺ",
-     "加.微*信", "\ud800", "А b-", "a - b\n"],
+    ["\u0301", "\u0e34", "\u200b", " ", ".", "* ", "\n", "a ", "加，", "加 ", "a.", "a  ", ".a", "v x 加", "а", "аa", "a\u0301",
+     "😀", "㊙", "加.微*信", "\ud800", "А b-", "a - b\n"],
 )  # fmt: skip
 def test_no_text_of_100_000_characters_takes_long(unit):
-    normalise("x")
-    text = (unit * 100_000)[:100_000]
+    text = "加" + (unit * 100_000)[:100_000] + "v"
     began = time.process_time()
-    normalised = normalise("加" + text + "v")
-    took = time.process_time() - began
-    assert took < 0.2
-    assert normalised.original_span(0, len(normalised.text))[0] == 0
+    normalised = normalise(text)
+    assert time.process_time() - began < 0.2
+    assert normalised.original_span(len(normalised.text) - 1, len(normalised.text)) == (100_001, 100_002)

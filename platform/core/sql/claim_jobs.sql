@@ -1,12 +1,10 @@
 -- Claim due jobs of one kind: count the attempt and set the lease in the same statement, before anything runs.
--- Jobs that were tried before are claimed alone: if one of them kills its worker, it takes no neighbour along.
 WITH due AS (
     SELECT id
       FROM core_job
      WHERE kind = %(kind)s
        AND due_at <= statement_timestamp()
-       AND attempts >= %(least_attempts)s
-       AND attempts < %(attempts_below)s
+       AND attempts = %(tried)s
      ORDER BY due_at
      LIMIT %(most)s
        FOR UPDATE SKIP LOCKED

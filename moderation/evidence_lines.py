@@ -1,0 +1,138 @@
+"""What the checks found, as a person reads it: numbered lines, and the same numbers on the marks in the texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from governance.models import Category, in_language
+from moderation import policy
+from moderation.models import Feature, Finding, Submission
+from moderation.policy import Found
+
+LINES = 100  # a text stuffed with terms must not make the page endless
+SIDES = {"input": gettext_lazy("Input"), "output": gettext_lazy("Output")}
+CHECKS = {
+    "terms": gettext_lazy("Terms"),
+    "media": gettext_lazy("File"),
+    "check_failed": gettext_lazy("Check failed"),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One finding: where, by what, how bad. `number` and `tone` join it to its marks."""
+
+    number: int
+    tone: str
+    check: Any
+    side: Any
+    where: str
+    value: str
+    feature: str
+    category: Category | None
+    root: Category | None
+    score: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All of an item's findings, ready to be shown."""
+
+    lines: list[Line]
+    more: int
+    leading: Category | None
+    input_spans: list[dict[str, Any]]
+    output_spans: list[dict[str, Any]]
+    checks_clear: int
+    checks_failed: int
+
+
+def evidence(item: Submission, categories: dict[str, Category]) -> Evidence:
+    """The findings of an item, gravest first; two queries."""
+    found = sorted(item.findings.all(), key=lambda f: (-f.severity, -f.score, f.side, f.id))
+    values = dict(
+        Feature.objects.filter(pk__in={f.feature_id for f in found if f.feature_id}).values_list("pk", "value")
+    )
+    lines, spans = [], {"input": [], "output": []}  # type: tuple[list[Line], dict[str, list[dict[str, Any]]]]
+    for number, finding in enumerate(found[:LINES], 1):
+        line = _line(number, finding, values, categories)
+        lines.append(line)
+        if finding.field == "text" and finding.side in spans:
+            spans[finding.side] += [
+                {"start": span[0], "end": span[1], "tone": line.tone, "number": number, "title": _title(line)}
+                for span in finding.spans
+            ]
+    said = [verdict for side in (item.screened or {}).values() for verdict in side.get("checks", {}).values()]
+    return Evidence(
+        lines=lines,
+        more=max(0, len(found) - LINES),
+        leading=categories.get(_leading(item, found) or ""),
+        input_spans=spans["input"],
+        output_spans=spans["output"],
+        checks_clear=sum(verdict.startswith("clear") for verdict in said),
+        checks_failed=sum(verdict.startswith("failed") for verdict in said),
+    )
+
+
+def _line(number: int, finding: Finding, values: dict[int, str], categories: dict[str, Category]) -> Line:
+    category = categories.get(finding.category_id or "")
+    feature = ""
+    if finding.feature_id:
+        feature = f"#{finding.feature_id} v{finding.feature_version}"
+    return Line(
+        number=number,
+        tone=tone_of(finding.severity),
+        check=CHECKS.get(finding.check_name, finding.check_name),
+        side=SIDES.get(finding.side, finding.side),
+        where=_where(finding),
+        value=values.get(finding.feature_id or 0, ""),
+        feature=feature,
+        category=category,
+        root=categories.get(category.parent_id or "") if category else None,
+        score=f"{finding.score:.2f}",
+        detail=finding.detail,
+    )
+
+
+def tone_of(severity: int) -> str:
+    """The tone of a severity, 4 the strongest; what carries none is the palest."""
+    return f"m{min(4, max(1, 5 - severity))}"
+
+
+def _where(finding: Finding) -> str:
+    # Code points count from 0 in the record; people count from 1.
+    places = [f"{start + 1}–{end}" for start, end in finding.spans[:2]]
+    if more := len(finding.spans) - len(places):
+        places.append(f"+{more}")
+    return ", ".join(places)
+
+
+def _title(line: Line) -> str:
+    return " · ".join(str(part) for part in (line.number, line.value, line.category) if part)
+
+
+def _leading(item: Submission, found: list[Finding]) -> str | None:
+    """The leaf of the finding that the rule went by; where the rule names none, that of the gravest finding."""
+    rule = policy.version(item.policy_version).rule(item.rule)
+    fitting = [
+        f for f in found if f.category_id and rule and rule.fits(Found(f.side, f.check_name, f.category_id, f.severity))
+    ]
+    named = fitting or [f for f in found if f.category_id]
+    return max(named, key=lambda f: (f.severity, f.score)).category_id if named else None
+
+
+def why_here(item: Submission) -> dict[str, Any]:
+    """The rule that sent an item to a person: its id, its name in the reader's language, the policy's version."""
+    rule = policy.version(item.policy_version).rule(item.rule)
+    if rule:
+        name = in_language(rule.name, rule.name_en)
+    elif item.rule == "screening_failed":
+        name = _("Screening did not finish in three tries")
+    else:
+        name = ""
+    return {"rule": rule.id if rule else "", "name": name, "version": item.policy_version}
