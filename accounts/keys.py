@@ -111,8 +111,11 @@ class HasScope(BasePermission):
     def has_permission(self, request: Any, view: Any) -> bool:
         if request.user is None:
             raise NotAuthenticated()
-        if request.method in getattr(view, "scopes_after_body", {}):
-            return True
+        if (
+            request.method in getattr(view, "scopes_after_body", {})
+            or request.method.lower() not in view.http_method_names
+        ):
+            return True  # the body comes first, or the method will be refused with 405
         scope = getattr(view, "scopes", {}).get(request.method)
         return scope is not None and scope in request.user.scopes
 
