@@ -1,6 +1,6 @@
 """Submissions and what becomes of them.
 
-Hot rows refer to services, functions, clients and policies without a database constraint: those rows are never
+Hot rows refer to services, functions, users and categories without a database constraint: those rows are never
 deleted, and a constraint would lock the same few rows in every transaction (docs/adr/0004).
 """
 
@@ -25,7 +25,9 @@ class Submission(models.Model):
     service = models.ForeignKey(
         Service, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
     )
-    user = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="submissions")
+    user = models.ForeignKey(
+        User, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="submissions"
+    )
     function = models.ForeignKey(
         Function, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
     )

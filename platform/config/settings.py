@@ -35,6 +35,8 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **ADDRESSES.django_database().get("OPTIONS", {}),
+            # Django switches preparing off; core.sql asks for it by name, Django's own statements never do.
+            "prepare_threshold": 5,
             "options": "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
             " -c timezone=UTC -c jit=off",
         },
