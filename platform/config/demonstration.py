@@ -22,6 +22,8 @@ from governance.models import Function, Provider, Service, TechnicalSupporter
 from moderation import intake, library, queue
 from moderation.decisions import decide
 from moderation.models import Submission
+from reporting import demo as reporting_demo
+from rumors import demo as rumors_demo
 
 DATA = Path(__file__).parent / "demo"
 SECRETS = "demo.json"
@@ -50,7 +52,7 @@ def load() -> dict[str, Any]:
 
 
 # Upper apps' part of the demonstration, called with (service, people by role) once there are items.
-FILLERS: list[Any] = []
+FILLERS = (rumors_demo.fill, reporting_demo.fill)
 
 
 def _read_secrets() -> dict[str, Any]:

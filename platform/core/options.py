@@ -23,6 +23,7 @@ OPTIONS: dict[str, Option] = {
     "job_lease": Option(60, "s", _("How long a worker may hold a job without an answer")),
     "screening_lease": Option(30, "s", _("How long a worker may hold an item that it screens")),
     "webhook_lease": Option(60, "s", _("How long a worker may hold a webhook delivery")),
+    "export_lease": Option(300, "s", _("How long a worker that writes a bundle may give no sign of life")),
     "review_lease": Option(300, "s", _("How long a moderator holds an item without a sign of life")),
     "review_heartbeat": Option(30, "s", _("How often an open desk renews its lease")),
     "review_due": Option(4 * 3600, "s", _("Time within which an item in review should be decided")),

@@ -11,6 +11,14 @@ from core.states import MACHINES
 
 # state, or machine.state where the same name means different things -> (tone, icon); tones are classes of content.css
 LOOKS: dict[str, tuple[str, str]] = {
+    # a rumor case
+    "confirmed_false": ("bad", "alert-triangle"),
+    # a rumor case
+    "not_false": ("quiet", "check"),
+    # a rumor case
+    "waived": ("quiet", "minus"),
+    # a bundle
+    "making": ("info", "refresh"),
     # a submission
     "screening": ("info", "hourglass"),
     "in_review": ("warn", "gavel"),
