@@ -11,6 +11,7 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
 
 from tests import world as cast
+from tests.installation import stack  # noqa: F401  (a fixture)
 
 _flush = DatabaseOperations.sql_flush
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.fault.conftest import LEASE, Stack, alive, children, group
 from tests.fault.poison import MARK
+from tests.installation import LEASE, Stack, alive, children, group
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 ITEMS = 1_000

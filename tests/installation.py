@@ -1,4 +1,5 @@
-"""A whole stack of its own, started by script/server as a user would, with short leases so that recovery is seen."""
+"""A whole installation of its own, started by script/server as a user would, with short leases so that recovery is seen.
+The browser tests and the fault tests share it."""
 
 from __future__ import annotations
 
@@ -21,9 +22,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.fault.poison import MARK  # noqa: F401  (re-exported for the tests)
-
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 LEASE = 4
 
 
