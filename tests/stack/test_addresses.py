@@ -95,6 +95,13 @@ def test_the_short_path_does_not_depend_on_the_environment(monkeypatch):
     assert addresses.run_dir(Path("/with space")) == before
 
 
+def test_addresses_survive_the_environment():
+    where = addresses.resolve(ROOT, {})
+    again = addresses.resolve(Path("/elsewhere"), where.as_environment())
+    assert again.django_database() == where.django_database()
+    assert (again.broker_url, again.cache_url) == (where.broker_url, where.cache_url)
+
+
 def test_resolving_creates_nothing(tmp_path):
     addresses.resolve(tmp_path, {"MINGJIAN_DATA": str(tmp_path / "data")})
     assert list(tmp_path.iterdir()) == []

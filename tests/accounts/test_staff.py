@@ -1,0 +1,88 @@
+"""The people who work here."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts import staff
+from accounts.models import Staff
+from core import roles
+from core.errors import Conflict, Forbidden, NotFound, Refusal
+from core.ids import uuid7
+from core.models import AuditEvent
+
+
+def test_a_colleague_gets_a_password_that_is_shown_once(world):
+    person, password = staff.create_staff(username="mei", display_name="梅", role="moderator", by=world.fang)
+    assert len(password) >= 20 and person.check_password(password) and password not in person.password
+    line = AuditEvent.objects.get(action="staff.created", subject=f"staff:{person.pk}")
+    assert line.actor == "staff:fang" and password not in str(line.data) + line.reason
+    assert staff.create_staff(username="mei2", display_name="梅", role="moderator", by=world.fang)[1] != password
+
+
+@pytest.mark.parametrize(
+    ("given_", "field"),
+    [
+        ({"role": "root"}, "role"),
+        ({"password": "short"}, "password"),
+        ({"password": "password1234"}, "password"),
+        ({"username": "with space"}, "password"),
+        ({"username": ""}, "password"),
+        ({"display_name": "x" * 61}, "password"),
+    ],
+)
+def test_what_does_not_fit_is_refused(world, given_, field):
+    before = Staff.objects.count()
+    with pytest.raises(Refusal) as refused:
+        staff.create_staff(**{"username": "mei", "display_name": "梅", "role": "moderator", "by": world.fang, **given_})
+    assert (refused.value.status, refused.value.errors[0]["field"]) == (422, field)
+    assert Staff.objects.count() == before
+
+
+def test_a_user_name_that_is_taken_is_a_conflict(world):
+    with pytest.raises(Conflict) as refused:
+        staff.create_staff(username="lin", display_name="林", role="moderator", by=world.fang)
+    assert refused.value.code == "username_taken"
+    assert Staff.objects.filter(username="lin").count() == 1
+
+
+@pytest.mark.parametrize("who", ["lin", "xu", "zhou", "chen", "he"])
+def test_only_the_administrator_manages_staff(world, who):
+    with pytest.raises(Forbidden):
+        staff.create_staff(username="mei", display_name="梅", role="admin", by=world.staff[who])
+    with pytest.raises(Forbidden):
+        staff.set_active(staff_id=world.lin.pk, active=False, by=world.staff[who])
+
+
+def test_closing_is_recorded_once_and_reopening_too(world):
+    for active, action in ((False, "staff.closed"), (True, "staff.opened")):
+        for _again in range(2):
+            assert staff.set_active(staff_id=world.lin.pk, active=active, by=world.fang).is_active is active
+        assert AuditEvent.objects.filter(action=action, subject=f"staff:{world.lin.pk}").count() == 1
+
+
+def test_nobody_closes_their_own_account_or_one_that_is_not_there(world):
+    with pytest.raises(Refusal) as refused:
+        staff.set_active(staff_id=world.fang.pk, active=False, by=world.fang)
+    assert (refused.value.code, refused.value.status) == ("own_account", 403)
+    with pytest.raises(NotFound):
+        staff.set_active(staff_id=uuid7(), active=False, by=world.fang)
+
+
+def test_a_closed_account_has_no_role_and_no_session(world, login):
+    lin = login("lin")
+    assert lin.get("/users/").status_code == 200
+    staff.set_active(staff_id=world.lin.pk, active=False, by=world.fang)
+    answer = lin.get("/users/")
+    assert (answer.status_code, answer["Location"]) == (302, "/login/?next=/users/")
+    world.lin.refresh_from_db()
+    assert roles.role_of(world.lin) == ""
+
+
+def test_two_of_one_name_at_once_make_one_account(open_world, at_once):
+    world = open_world
+    made = at_once(
+        *[lambda: staff.create_staff(username="mei", display_name="梅", role="moderator", by=world.fang)] * 2
+    )
+    assert sorted(type(m).__name__ for m in made) == ["Conflict", "tuple"]
+    assert AuditEvent.objects.filter(action="staff.created", actor="staff:fang").count() == 1
