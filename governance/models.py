@@ -141,8 +141,8 @@ class Category(models.Model):
 
     @property
     def reason_text(self) -> str:
-        """The sentence a user reads when an item of this leaf is blocked."""
-        return in_language(self.reason, self.reason_en)
+        """The sentence a user reads when an item of this leaf is blocked: in the users' language, whatever the desk's."""
+        return self.reason
 
     @property
     def guidance_text(self) -> str:

@@ -40,25 +40,13 @@ def server_options(root: Path, arguments: list[str]) -> argparse.Namespace:
     """The options of script/server."""
     from stack import addresses
 
-    parser = argparse.ArgumentParser(
-        prog="script/server",
-        description="Starts Mingjian, with its servers and a demo.",
-    )
-    parser.add_argument(
-        "--port",
-        type=int,
-        default=8000,
-        help="port on 127.0.0.1 (8000; 0 takes any free one)",
-    )
+    parser = argparse.ArgumentParser(prog="script/server", description="Starts Mingjian, with its servers and a demo.")
+    parser.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1 (8000; 0 takes any free one)")
     parser.add_argument(
         "--data", type=lambda text: Path(os.path.abspath(text)), default=addresses.data_dir(root, os.environ),
         help="directory for databases, logs and secrets (var)",
     )  # fmt: skip
-    parser.add_argument(
-        "--no-demo",
-        action="store_true",
-        help="without the invented provider and its accounts",
-    )
+    parser.add_argument("--no-demo", action="store_true", help="without the invented provider and its accounts")
     return parser.parse_args(arguments)
 
 

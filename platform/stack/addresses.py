@@ -34,6 +34,10 @@ class Addresses:
         """The broker's address as redis-py spells it."""
         return for_client(self.broker_url)
 
+    def as_environment(self) -> dict[str, str]:
+        """The environment from which `resolve` gets these addresses again."""
+        return {"DATABASE_URL": self.database_url, "REDIS_URL": self.broker_client_url, "CACHE_URL": self.cache_url}
+
     def django_database(self) -> dict[str, object]:
         """The database as an entry of Django's DATABASES. Raises ValueError when the URL is not PostgreSQL's."""
         return django_database(self.database_url)

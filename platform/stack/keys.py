@@ -40,18 +40,12 @@ def ensure(data: Path, *, database_exists: bool) -> None:
             "read: put it back, or remove the data directory to begin anew."
         )
     kept.update((name, _new()) for name in missing)
-    write_private(
-        data / SECRETS_FILE,
-        "".join(f"{name}={value}\n" for name, value in kept.items()),
-    )
+    write_private(data / SECRETS_FILE, "".join(f"{name}={value}\n" for name, value in kept.items()))
 
 
 def record(data: Path, **names: str) -> None:
     """Keep what the running server decided, for commands run by hand."""
-    write_private(
-        data / SERVER_FILE,
-        "".join(f"{name}={value}\n" for name, value in names.items()),
-    )
+    write_private(data / SERVER_FILE, "".join(f"{name}={value}\n" for name, value in names.items()))
 
 
 def _new() -> str:

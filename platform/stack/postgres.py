@@ -20,12 +20,7 @@ from stack.program import Program
 # With LC_CTYPE=C, pg_trgm sees no letter in Chinese text and its indexes silently match nothing.
 INITDB_FLAGS = (
     *("-U", addresses.DATABASE_USER, "-A", "trust", "-E", "UTF8"),
-    *(
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
-        "--lc-collate=C",
-        "--lc-ctype=C.UTF-8",
-    ),
+    *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--lc-collate=C", "--lc-ctype=C.UTF-8"),
 )
 CONFIGURATION = "mingjian.conf"
 SETTINGS = {

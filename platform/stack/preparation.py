@@ -81,13 +81,7 @@ def _make(root: Path) -> None:
     say(f"making {environment(root).name} with Python {version}")
     made = subprocess.run(
         # Not sys.executable: when a broken virtualenv runs this, that one is about to be removed.
-        [
-            getattr(sys, "_base_executable", sys.executable),
-            "-m",
-            "venv",
-            "--clear",
-            environment(root),
-        ],
+        [getattr(sys, "_base_executable", sys.executable), "-m", "venv", "--clear", environment(root)],
         capture_output=True,
         encoding="utf-8",
         errors="replace",

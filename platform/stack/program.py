@@ -52,12 +52,5 @@ def from_procfile(path: Path, *, environ: Mapping[str, str]) -> list[Program]:
             raise Refused(f"{path.name} line {number} cannot be understood: {error}.") from error
         if not colon or not words or not name.strip().isidentifier():
             raise Refused(f"{path.name} line {number} is not of the form 'name: command'.")
-        programs.append(
-            Program(
-                name.strip(),
-                words,
-                environ=environ,
-                cwd=Path(os.path.abspath(path)).parent,
-            )
-        )
+        programs.append(Program(name.strip(), words, environ=environ, cwd=Path(os.path.abspath(path)).parent))
     return programs

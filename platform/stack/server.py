@@ -38,7 +38,7 @@ def serve(root: Path, *, port: int, data_path: Path, demo: bool) -> int:
             servers.start(supervisor, data, where)
             keys.record(data.path, **({"DEMO": "1"} if demo else {}))
             environ = servers.environment(root, data, PORT=str(port), **({"DEMO": "1"} if demo else {}))
-            board.cast = prepare_database(supervisor, root=root, data=data, environ=environ, demo=demo)
+            board.cast = prepare_database(supervisor, root=root, environ=environ, demo=demo)
             programs = program.from_procfile(root / "Procfile", environ=environ)
             for each in programs:
                 supervisor.start(each)
@@ -52,31 +52,13 @@ def serve(root: Path, *, port: int, data_path: Path, demo: bool) -> int:
     return 0
 
 
-def prepare_database(
-    supervisor: Supervisor,
-    *,
-    root: Path,
-    data: DataDir,
-    environ: dict[str, str],
-    demo: bool,
-) -> dict[str, object]:
+def prepare_database(supervisor: Supervisor, *, root: Path, environ: dict[str, str], demo: bool) -> dict[str, object]:
     """Bring the schema, the taxonomy and the demo provider up to date; returns the demo's cast."""
-    commands = [
-        ["migrate", "--noinput"],
-        ["collectstatic", "--noinput"],
-        ["bootstrap"],
-        *([["demo"]] if demo else []),
-    ]
-    said = ""
-    for command in commands:
-        code, said = supervisor.run(
-            ["python", "manage.py", *command],
-            environ=environ,
-            cwd=root,
-            output=data.log / "prepare.log",
-        )
-        if code:
-            raise Refused(f"manage.py {command[0]} failed.\n{said}{supervisor.log_ends('prepare')}")
+    code, said = supervisor.run(
+        ["python", "manage.py", "prepare", *(["--demo"] if demo else [])], environ=environ, cwd=root, log="prepare"
+    )
+    if code:
+        raise Refused(f"manage.py prepare failed.\n{said}{supervisor.log_ends('prepare')}")
     return json.loads(said) if demo else {}
 
 
@@ -138,7 +120,7 @@ class ReadyFile:
     def update(self, pids: dict[str, int]) -> None:
         """Write the present processes, once published."""
         if self.published:
-            write_private(
-                self.path,
-                json.dumps({"url": self.url, **self.cast, "pids": pids}, indent=1) + "\n",
-            )
+            try:
+                write_private(self.path, json.dumps({"url": self.url, **self.cast, "pids": pids}, indent=1) + "\n")
+            except OSError as error:  # a full disk is no reason to stop keeping the processes alive
+                say(f"{self.path.name} cannot be written: {error.strerror}")

@@ -14,13 +14,7 @@ from stack.supervisor import Supervisor
 START_LIMIT = 120.0  # a database that was killed may have to replay its log first
 
 
-def start(
-    supervisor: Supervisor,
-    data: DataDir,
-    where: addresses.Addresses,
-    *,
-    durable: bool = True,
-) -> None:
+def start(supervisor: Supervisor, data: DataDir, where: addresses.Addresses, *, durable: bool = True) -> None:
     """Start the servers that no address replaces, and make the installation's secrets.
 
     Raises Refused when one does not start.

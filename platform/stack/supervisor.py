@@ -59,11 +59,7 @@ class Supervisor:
     """
 
     def __init__(
-        self,
-        *,
-        data: Path,
-        log: Path,
-        on_change: Callable[[dict[str, int]], None] = lambda pids: None,
+        self, *, data: Path, log: Path, on_change: Callable[[dict[str, int]], None] = lambda pids: None
     ) -> None:
         self.data = data
         self.log = log
@@ -115,11 +111,7 @@ class Supervisor:
         return [name for name, kept in self.kept.items() if kept.deaths >= HOPELESS]
 
     def watch(
-        self,
-        *,
-        until: Callable[[], bool] = lambda: False,
-        limit: float | None = None,
-        every: float = 0.05,
+        self, *, until: Callable[[], bool] = lambda: False, limit: float | None = None, every: float = 0.05
     ) -> bool:
         """Keep the programs alive until something holds (True) or the limit is over (False).
 
@@ -137,10 +129,7 @@ class Supervisor:
             now = time.monotonic()
             if now >= deadline:
                 return False
-            due = min(
-                (kept.due for kept in self.kept.values() if kept.process is None),
-                default=float("inf"),
-            )
+            due = min((kept.due for kept in self.kept.values() if kept.process is None), default=float("inf"))
             pause = min(due, deadline, float("inf") if waits_forever else now + every) - now
             self._sleep(None if pause == float("inf") else max(pause, 0.0))
 
@@ -149,29 +138,26 @@ class Supervisor:
         self.watch(every=0)
 
     def run(
-        self,
-        command: Sequence[str],
-        *,
-        environ: Mapping[str, str],
-        cwd: Path,
-        output: Path | None = None,
+        self, command: Sequence[str], *, environ: Mapping[str, str], cwd: Path, log: str | None = None
     ) -> tuple[int, str]:
         """Run a command to its end, keeping the programs alive meanwhile; returns its exit code and standard output.
 
-        With `output` its words go to that log; without, it has our terminal and nothing is captured.
+        With `log` what it says on standard error goes there; without, it has our terminal and nothing is captured.
         """
         with contextlib.ExitStack() as files:
-            captured = files.enter_context(tempfile.TemporaryFile()) if output else None
-            errors = files.enter_context(output.open("ab")) if output else None
+            if log:
+                self._log_path(log).unlink(missing_ok=True)  # its end is shown when the command fails: only this run's
+            captured = files.enter_context(tempfile.TemporaryFile()) if log else None
+            errors = files.enter_context(self._open_log(log)) if log else None
             self.helper = children.spawn(
                 command,
                 environ={**environ, children.MARK: str(self.data)},
                 cwd=cwd,
                 death_signal=signal.SIGTERM,
-                stdin=subprocess.DEVNULL if output else None,
+                stdin=subprocess.DEVNULL if log else None,
                 stdout=captured,
                 stderr=errors,
-                own_session=output is not None,  # a debugger in a test needs the terminal's own session
+                own_session=log is not None,  # a debugger in a test needs the terminal's own session
             )
             try:
                 helper = self.helper
@@ -235,12 +221,7 @@ class Supervisor:
             if kept.process is None and time.monotonic() >= kept.due:
                 try:
                     self._launch(kept)
-                except (
-                    OSError,
-                    Refused,
-                    subprocess.SubprocessError,
-                    psutil.Error,
-                ) as error:
+                except (OSError, Refused, subprocess.SubprocessError, psutil.Error) as error:
                     say(f"{kept.program.name} cannot be started again yet: {error}")
                     self._postpone(kept)
 

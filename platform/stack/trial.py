@@ -17,25 +17,12 @@ TRIALS_AT_ONCE = 8
 def test(root: Path, arguments: list[str]) -> int:
     """Run pytest with the embedded servers, and a browser when the end-to-end tests are among the collected."""
     extra = browser.environment(root / "var/browser") if needs_browser(root, arguments) else {}
-    return _run(
-        root,
-        ["python", "-m", "pytest", *arguments],
-        folder="test",
-        durable=False,
-        extra=extra,
-    )
+    return _run(root, ["python", "-m", "pytest", *arguments], folder="test", durable=False, extra=extra)
 
 
 def bench(root: Path, names: list[str]) -> int:
     """Run the benchmarks on servers configured as in operation; they write var/bench.json."""
-    extra = {"BENCH_JSON": str(root / "var/bench.json")}
-    return _run(
-        root,
-        ["python", "bench/run.py", *names],
-        folder="bench",
-        durable=True,
-        extra=extra,
-    )
+    return _run(root, ["python", "bench/run.py", *names], folder="bench", durable=True, extra={}, named=True)
 
 
 def needs_browser(root: Path, arguments: list[str]) -> bool:
@@ -46,14 +33,17 @@ def needs_browser(root: Path, arguments: list[str]) -> bool:
     return ours.exists() and (not paths or any(ours.is_relative_to(p) or p.is_relative_to(ours) for p in paths))
 
 
-def _run(root: Path, command: list[str], *, folder: str, durable: bool, extra: dict[str, str]) -> int:
-    with (
-        _data_dir(root, folder) as data,
-        Supervisor(data=data.path, log=data.log) as supervisor,
-    ):
+def _run(
+    root: Path, command: list[str], *, folder: str, durable: bool, extra: dict[str, str], named: bool = False
+) -> int:
+    """Run a command beside servers of its own. With `named` their addresses are in DATABASE_URL and its like too; tests
+    start whole stacks of their own and must not hand those addresses on to them."""
+    with _data_dir(root, folder) as data, Supervisor(data=data.path, log=data.log) as supervisor:
         try:
             where = servers.resolve(root, os.environ, data.path)
             servers.start(supervisor, data, where, durable=durable)
+            if named:
+                extra = {**extra, **where.as_environment()}
             code, _ = supervisor.run(command, environ=servers.environment(root, data, **extra), cwd=root)
         except Stopped:
             say("stopping")

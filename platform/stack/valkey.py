@@ -16,22 +16,8 @@ from stack.datadir import DataDir
 from stack.program import Program
 
 # A queue under an eviction policy silently loses messages, so the broker refuses writes instead, and keeps a log.
-BROKER = (
-    "--maxmemory-policy",
-    "noeviction",
-    "--appendonly",
-    "yes",
-    "--appendfsync",
-    "everysec",
-)
-CACHE = (
-    "--maxmemory",
-    "128mb",
-    "--maxmemory-policy",
-    "allkeys-lru",
-    "--appendonly",
-    "no",
-)
+BROKER = ("--maxmemory-policy", "noeviction", "--appendonly", "yes", "--appendfsync", "everysec")
+CACHE = ("--maxmemory", "128mb", "--maxmemory-policy", "allkeys-lru", "--appendonly", "no")
 
 
 def binary() -> Path:
@@ -52,15 +38,7 @@ class Valkey(Program):
         self.home = home
         self.socket = path
         command = [
-            *(
-                str(binary()),
-                "--port",
-                "0",
-                "--unixsocket",
-                str(path),
-                "--unixsocketperm",
-                "700",
-            ),
+            *(str(binary()), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"),
             *("--dir", str(home), "--save", "", "--daemonize", "no", *options),
         ]
         super().__init__(name, command, environ=os.environ, cwd=Path("/"))
