@@ -6,4 +6,7 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        from accounts import schema  # noqa: F401
+        from accounts import identities, schema  # noqa: F401
+        from core import context
+
+        context.badge("users", lambda: identities.waiting().count())

@@ -153,7 +153,7 @@ def with_number(method: str, number: str) -> QuerySet[Identity]:
 
 def same_identity(identity: Identity) -> QuerySet[Identity]:
     """Other users' identities with the same number."""
-    return Identity.objects.filter(number_digest=bytes(identity.number_digest)).exclude(user_id=identity.user_id)
+    return Identity.objects.filter(number_digest=bytes(identity.number_digest or b"")).exclude(user_id=identity.user_id)
 
 
 def reveal_for_decision(*, identity_id: UUID, reason: str, by: Any) -> dict[str, str]:

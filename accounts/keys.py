@@ -71,7 +71,7 @@ def authenticate(key: str) -> Caller | None:
 
 def _read(key: str, hashed: bytes) -> Caller | None:
     parts = key.split("_", 2)
-    if len(parts) != 3 or parts[0] != "mj":
+    if len(parts) != 3 or parts[0] != "mj" or not parts[1].isalnum():
         return None
     row = ApiKey.objects.select_related("client__service__provider").filter(prefix=parts[1]).first()
     if row is None or not hmac.compare_digest(bytes(row.hash), hashed):

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Measure, User
@@ -38,7 +39,8 @@ def apply(
     functions: list[str] | None = None,
     ends_at: datetime | None = None,
 ) -> Measure:
-    """Put a measure on an account. Refuses without a ground, or a limit without the functions it limits."""
+    """Put a measure on an account. Refuses without a ground, a limit without the functions it limits, and an
+    end that is over already."""
     check(by, "measure.apply")
     if kind not in Measure.KINDS:
         raise _invalid("kind", "unknown", _("A measure is a warning, a limit, a suspension or a closure."))
@@ -46,6 +48,8 @@ def apply(
         raise _invalid("ground", "required", _("Say why: the user will read it."))
     if kind == "limit" and not functions:
         raise _invalid("functions", "required", _("Say which functions are limited."))
+    if ends_at and ends_at <= timezone.now():
+        raise _invalid("ends_at", "past", _("The end must lie ahead."))
     with transaction.atomic():
         locked = User.objects.select_for_update().get(pk=user.pk)
         measure = Measure.objects.create(

@@ -18,7 +18,7 @@ from governance.models import Service
 class StaffManager(BaseUserManager["Staff"]):
     """Finds staff by user name."""
 
-    def get_by_natural_key(self, username: str) -> Staff:
+    def get_by_natural_key(self, username: str | None) -> Staff:
         return self.get(username=username)
 
 

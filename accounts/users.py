@@ -44,7 +44,8 @@ def register(
 
 def find(*, service: Service, external_id: str) -> User:
     """The user of a service; refuses with 404."""
-    user = User.objects.filter(service=service, external_id=external_id).first()
+    # PostgreSQL refuses to even look for a NUL character.
+    user = None if "\x00" in external_id else User.objects.filter(service=service, external_id=external_id).first()
     if user is None:
         raise NotFound("not_found", _("There is no such user."))
     return user

@@ -238,7 +238,7 @@ def _parts(request: HttpRequest) -> tuple[bytes, dict[str, UploadedFile]]:
         raise Refusal("malformed_multipart", _("The body isn't multipart/form-data."), status=400) from None
     meta = posted.get("meta") if "meta" in posted else None
     if meta is None and "meta" in files:
-        uploaded = files["meta"]
+        uploaded = _one(files["meta"])
         if (uploaded.size or 0) > MAX_BODY:
             raise Refusal("too_large", _("The body is too large."), status=413, extra={"limit": MAX_BODY})
         raw = uploaded.read()
@@ -246,7 +246,7 @@ def _parts(request: HttpRequest) -> tuple[bytes, dict[str, UploadedFile]]:
         raise Refusal("malformed_multipart", _("The part “meta” is missing."), status=400)
     else:
         raw = meta.encode("utf-8", "surrogatepass")
-    uploads = {name: files[name] for name in ("input_file", "output_file") if name in files}
+    uploads = {name: _one(files[name]) for name in ("input_file", "output_file") if name in files}
     for name, uploaded in uploads.items():
         if (uploaded.size or 0) > MAX_FILE:
             raise Refusal(
@@ -261,6 +261,10 @@ def _parts(request: HttpRequest) -> tuple[bytes, dict[str, UploadedFile]]:
         if uploaded.content_type == "image/svg+xml":
             raise _wrong_type()
     return raw, uploads
+
+
+def _one(uploaded: Any) -> UploadedFile:
+    return uploaded
 
 
 def _stored(uploads: dict[str, UploadedFile]) -> dict[str, str]:

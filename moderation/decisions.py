@@ -43,9 +43,13 @@ def decide(*, submission_id: UUID, token: UUID, outcome: str, by: Any, category:
     """
     check(by, "review.work")
     with transaction.atomic():
-        if done := Decision.objects.filter(lease_token=token).first():
-            return Outcome(APPLIED, _("This was decided already."), done)
-        lease = queue.lock_lease(token=token, by=by, submission_id=submission_id)
+        try:
+            lease = queue.lock_lease(token=token, by=by, submission_id=submission_id)
+        except queue.LeaseLost:
+            # Looked up after the lock: the same form sent twice at once waits there for its twin, which ends the lease.
+            if done := Decision.objects.filter(lease_token=token, staff_id=by.pk).first():
+                return Outcome(APPLIED, _("This was decided already."), done)
+            raise
         item = (
             Submission.objects.select_for_update(of=("self",))
             .select_related("content", "function", "service__provider")
@@ -93,7 +97,6 @@ HELD_WORDS = {
     "account_suspended": _("Held: the account is suspended."),
     "account_closed": _("Held: the account is closed."),
     "function_limited": _("Held: this function is limited for the account."),
-    "no_label_for_medium": _("Held: this medium can't be labelled yet, and nothing goes out without its label."),
 }
 
 
@@ -126,7 +129,8 @@ def _block(item: Submission, token: UUID, category: str, reason: str, by: Any) -
 
 def _release(item: Submission) -> str:
     if item.content.output_file_id:
-        return "no_label_for_medium"
+        # Refused, not held: no cause would end, and the item would wait for ever.
+        raise Refusal("no_label_for_medium", _("This medium can't be labelled yet, and nothing goes out unlabelled."))
     looked = screening.Looked(item, [], {}, item.library_version or 0, Verdict("release", item.rule, "", None))
     screening.hold_back([looked])
     item.label = looked.label

@@ -59,7 +59,7 @@ def _desk(request: HttpRequest, *, refusal: Refusal | None = None, typed: dict[s
             "wrong": {error["field"]: error["detail"] for error in refusal.errors} if refusal else {},
             "typed": typed,
             "lease_seconds": max(0, (held.until - now).total_seconds()),
-            "due_seconds": (held.due_at - now).total_seconds(),
+            "due_seconds": round((held.due_at - now).total_seconds()),
             "due_total": option("review_due"),
             "heartbeat": option("review_heartbeat"),
             "choices": _choices(request.user, held.queue, typed.get("outcome", "")),

@@ -54,7 +54,12 @@ class Evidence:
 
 def evidence(item: Submission, categories: dict[str, Category]) -> Evidence:
     """The findings of an item, gravest first; two queries."""
-    found = sorted(item.findings.all(), key=lambda f: (-f.severity, -f.score, f.side, f.id))
+    # An item that was screened again (what held it had ended) has its findings twice; the record keeps both looks.
+    looks = {
+        (f.side, f.field, f.check_name, f.category_id, f.feature_id, f.feature_version, str(f.spans), f.detail): f
+        for f in item.findings.all()
+    }
+    found = sorted(looks.values(), key=lambda f: (-f.severity, -f.score, f.side, f.id))
     values = dict(
         Feature.objects.filter(pk__in={f.feature_id for f in found if f.feature_id}).values_list("pk", "value")
     )

@@ -132,7 +132,7 @@ def waiting_lists(person: Any) -> list[dict[str, Any]]:
         .filter(entries__gt=1)
         .order_by("-entries")
     )
-    return list(rows[:10])
+    return [dict(row) for row in rows[:10]]
 
 
 @staff_page("feature.propose")

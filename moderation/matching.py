@@ -28,7 +28,7 @@ _NOTHING = " \n\ufffd"
 class Term:
     """One approved term of the feature library, as a finding names it."""
 
-    id: str | int
+    id: int
     version: int
     value: str
     category: str

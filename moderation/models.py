@@ -208,6 +208,10 @@ class Decision(models.Model):
         indexes = [
             # Used by the overview (by day) and by exports of a period.
             models.Index(fields=["decided_at", "outcome"], name="decision_by_day"),
+            # Used by the desk: what a person decided today.
+            models.Index(
+                fields=["staff", "decided_at"], name="decision_by_person", condition=models.Q(by_kind="staff")
+            ),
         ]
 
 

@@ -53,11 +53,16 @@ def _today(figures: dict[str, Any]) -> dict[str, Any]:
         "released": released,
         "blocked": counts.blocked[days[-1]],
         # Rounded down: one item that a person decided must not read as "100 % automatic".
-        "automatic": int(counts.by_policy[days[-1]] * 1000 / released) / 10 if released else None,
+        "automatic": _percent(counts.by_policy[days[-1]], released),
         "median": in_words(figures["median"]),
         "released_by_day": [counts.released[day] for day in days],
         "blocked_by_day": [counts.blocked[day] for day in days],
     }
+
+
+def _percent(part: int, whole: int) -> str:
+    tenths = part * 1000 // whole if whole else 0
+    return f"{tenths // 10}" if tenths % 10 == 0 else f"{tenths / 10:.1f}"
 
 
 def in_words(seconds: float | None) -> str:
@@ -96,7 +101,7 @@ def days_chart(figures: dict[str, Any]) -> dict[str, Any]:
     return {
         "kind": "bar",
         "stacked": True,
-        "labels": [shanghai(day, "day") for day in figures["days"]],
+        "labels": [shanghai(statistics.start_of(day), "day") for day in figures["days"]],
         "series": [
             {"name": name, "tone": tone, "stack": stack, "values": [by_day[day] for day in days]}
             for name, tone, by_day, stack in rows
@@ -108,7 +113,8 @@ def ages_chart(figures: dict[str, Any]) -> dict[str, Any]:
     """How long the items in the queue have waited."""
     return {
         "kind": "bar",
-        "labels": [_("< 15 min"), _("15–60 min"), _("1–4 h"), _("4–12 h"), _("12–24 h"), _("> 24 h")],
+        "horizontal": True,
+        "labels": [_("<15m"), _("15–60m"), _("1–4h"), _("4–12h"), _("12–24h"), _(">24h")],
         "series": [{"name": _("Items"), "tone": "warn", "values": list(figures["ages"])}],
     }
 

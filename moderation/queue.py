@@ -67,7 +67,9 @@ def next_task(*, by: Any) -> Held | None:
 def held_by(person: Any) -> Held | None:
     """What the person holds now, without taking anything."""
     lease = Lease.objects.filter(staff_id=person.pk, until__gt=Now()).first()
-    return lease and Held(lease.submission_id, lease.token, lease.until, lease.queue, lease.due_at, lease.entered_at)
+    if lease is None:
+        return None
+    return Held(lease.submission_id, lease.token, lease.until, lease.queue, lease.due_at, lease.entered_at)
 
 
 def heartbeat(*, token: UUID, by: Any, submission_id: UUID | None = None) -> datetime:
@@ -93,7 +95,8 @@ def lock_lease(*, token: UUID, by: Any, submission_id: UUID | None = None) -> Le
 
 def lost(submission_id: UUID | None) -> LeaseLost:
     """The refusal for a lease that is gone, naming the present holder where there is one."""
-    holder = Lease.objects.select_related("staff").filter(submission_id=submission_id, until__gt=Now()).first()
+    holding = Lease.objects.select_related("staff").filter(until__gt=Now())
+    holder = holding.filter(submission_id=submission_id).first() if submission_id else None
     if holder:
         return LeaseLost(
             "lease_lost",

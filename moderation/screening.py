@@ -94,26 +94,12 @@ def _write(claimed: list[jobs.Claimed], looked: dict[UUID, Looked]) -> None:
         held = [job for job in claimed if job.id in ours]
         results = [(job, looked[UUID(job.subject)]) for job in held if UUID(job.subject) in looked]
         hold_back([result for _job, result in results])
-        rows, findings = [], []
+        rows: list[dict[str, Any]] = []
+        findings: list[dict[str, Any]] = []
         leaves = categories()
         for job, result in results:
             rows.append(_row(job, result, leaves))
-            findings += [
-                {
-                    "submission": result.item.pk,
-                    "side": f.side,
-                    "field": f.field,
-                    "check": f.check,
-                    "category": f.category,
-                    "severity": f.severity,
-                    "feature_id": f.feature_id,
-                    "feature_version": f.feature_version,
-                    "spans": f.spans,
-                    "score": f.score,
-                    "detail": f.detail,
-                }
-                for f in result.findings
-            ]
+            findings += [_finding(result.item, found) for found in result.findings]
         _store(rows, findings, [job.id for job in held], claimed[0].token)
     for job, result in results:
         log.info(
@@ -220,6 +206,22 @@ def _row(job: jobs.Claimed, result: Looked, leaves: dict[str, Category]) -> dict
     return row
 
 
+def _finding(item: Submission, found: Found) -> dict[str, Any]:
+    return {
+        "submission": item.pk,
+        "side": found.side,
+        "field": found.field,
+        "check": found.check,
+        "category": found.category,
+        "severity": found.severity,
+        "feature_id": found.feature_id,
+        "feature_version": found.feature_version,
+        "spans": found.spans,
+        "score": found.score,
+        "detail": found.detail,
+    }
+
+
 _categories: dict[str, Category] = {}
 
 
@@ -239,15 +241,8 @@ def give_up(job: jobs.Claimed) -> None:
     found = [Found(side, "check_failed", None, 0, detail="quarantined after three tries") for side in checks.SIDES]
     result = Looked(item, found, {}, library.current().version, verdict)
     leaves = categories()
-    findings = [
-        {
-            "submission": item.pk, "side": f.side, "field": f.field, "check": f.check, "category": None, "severity": 0,
-            "feature_id": None, "feature_version": None, "spans": [], "score": 1.0, "detail": f.detail,
-        }
-        for f in found
-    ]  # fmt: skip
     row = _row(job, result, leaves) | {"screened": None}
-    _store([row], findings, [job.id], job.token)
+    _store([row], [_finding(item, one) for one in found], [job.id], job.token)
 
 
 def _store(rows: list[dict[str, Any]], findings: list[dict[str, Any]], job_ids: list[int], token: UUID) -> None:

@@ -92,7 +92,6 @@ def counts(since: datetime, until: datetime) -> Counts:
                 "since": since,
                 "until": until,
                 "first_id": first_id_at(since - _SKEW),
-                "last_id": first_id_at(min(until + _SKEW, _END)),
             },
         )
         for what, key, by_kind, rows in cursor.fetchall():

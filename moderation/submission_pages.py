@@ -71,7 +71,9 @@ def _named(rows: QuerySet[Submission], name: str) -> QuerySet[Submission]:
     if pk := parse_uuid(name):
         return rows.filter(pk=pk)
     # The index begins with the service; there are few of them, so naming all lets it be used.
-    return rows.filter(service_id__in=list(Service.objects.values_list("pk", flat=True)), external_id=name[:128])
+    return rows.filter(
+        service_id__in=list(Service.objects.values_list("pk", flat=True)), external_id=name.replace("\x00", "")[:128]
+    )
 
 
 def _day(text: str) -> date | None:
@@ -106,12 +108,12 @@ def submission(request: HttpRequest, pk: UUID) -> HttpResponse:
             "decisions": item.decisions.select_related("category", "staff", "statement").order_by("decided_at"),
             "claims": desk_item.claim_log(item),
             "ledger": audit.of(f"submission:{item.pk}"),
-            "label": label,
+            "label_record": label,
             "labelled": text_label.apply(item.content.output_text, label) if label and item.state == "released" else "",
             "checks": _checks(item),
             "technology": TECHNOLOGIES.get(item.technology, item.technology),
             "held_words": HELD_WORDS.get(item.held_for, item.held_for),
-            "declared": sorted(_flat(item.declared)),
+            "declared": [(DECLARED.get(name, name), value) for name, value in sorted(_flat(item.declared))],
         },
     )
 
@@ -134,10 +136,17 @@ def _checks(item: Submission) -> list[dict[str, Any]]:
     return rows
 
 
+DECLARED = {
+    "consent_prompt_acknowledged": gettext_lazy("Consent prompt acknowledged"),
+    "news.source_unit": gettext_lazy("Source unit of the news"),
+    "news.url": gettext_lazy("Address of the news"),
+}
+
+
 def _flat(declared: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """What the service declared, as lines: {"news": {"url": …}} reads news.url."""
     for name, value in declared.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         elif value not in (None, ""):
-            yield f"{prefix}{name}", str(value)
+            yield f"{prefix}{name}", (_("yes") if value else _("no")) if isinstance(value, bool) else str(value)

@@ -106,7 +106,7 @@ def add_evidence(
             id=evidence_id or uuid7(), case=case, text=said, source=where, url=address, added_by=by
         )
         audit.record(action="rumor_case.evidence", subject=subject(case), by=by, data={"evidence": str(piece.pk)})
-        log(case, "evidence_added", by, evidence=str(piece.pk))
+        log(case, "evidence_added", by=by, evidence=str(piece.pk))
         if case.state == "open":
             transition(RUMOR_CASE, case, "verify", by=by)
     return piece
@@ -134,7 +134,7 @@ def conclude(*, case_id: UUID, verdict: str, summary: str, by: Any) -> RumorCase
         case.verdict, case.summary, case.concluded_at, case.concluded_by = verdict, why, Now(), by
         also = ["verdict", "summary", "concluded_at", "concluded_by"]
         transition(RUMOR_CASE, case, action, by=by, data={"verdict": verdict}, also=also)
-        log(case, "concluded", by, verdict=verdict, round=case.round)
+        log(case, "concluded", by=by, verdict=verdict, round=case.round)
         case.refresh_from_db(fields=["concluded_at"])
     return case
 
@@ -147,7 +147,7 @@ def reopen_case(*, case_id: UUID, reason: str, by: Any) -> RumorCase:
     with transaction.atomic():
         case = locked(case_id)
         check_move(RUMOR_CASE, case.state, "reopen")
-        log(case, "reopened", by, verdict=case.verdict, round=case.round + 1)
+        log(case, "reopened", by=by, verdict=case.verdict, round=case.round + 1)
         case.round += 1
         case.verdict = case.summary = case.waive_reason = ""
         case.concluded_at = case.concluded_by = case.refuted_at = case.waived_at = None
@@ -183,7 +183,7 @@ def close_case(*, case_id: UUID, by: Any) -> RumorCase:
             )
         case.closed_at, case.closed_by = Now(), by
         transition(RUMOR_CASE, case, "close", by=by, also=["closed_at", "closed_by"])
-        log(case, "closed", by, verdict=case.verdict, round=case.round)
+        log(case, "closed", by=by, verdict=case.verdict, round=case.round)
         case.refresh_from_db(fields=["closed_at"])
     return case
 
@@ -234,7 +234,7 @@ def subject(case: RumorCase) -> str:
     return f"rumor_case:{case.pk}"
 
 
-def log(case: RumorCase, event: str, by: Any, **detail: Any) -> CaseEvent:
+def log(case: RumorCase, event: str, *, by: Any, **detail: Any) -> CaseEvent:
     """Add a row for exports, in the caller's transaction."""
     return CaseEvent.objects.create(case=case, event=event, actor=actor(by), detail=detail)
 
@@ -254,7 +254,7 @@ def _opened(*, claim: str, found: str, found_note: str, case_id: UUID | None, by
         id=case_id or uuid7(), number=f"R-{year}-{last:04}", claim=said, found=found, found_note=note, opened_by=by
     )
     audit.record(action="rumor_case.opened", subject=subject(case), by=by, data={"number": case.number, "found": found})
-    log(case, "opened", by, number=case.number, found=found)
+    log(case, "opened", by=by, number=case.number, found=found)
     return case
 
 
@@ -273,7 +273,7 @@ def _link(case: RumorCase, item: Submission, by: Any) -> None:
     CaseSubmission.objects.create(case=case, submission=item, added_by=by)
     audit.record(action="rumor_case.item_linked", subject=subject(case), by=by, data={"submission": str(item.pk)})
     audit.record(action="submission.rumor_case", subject=f"submission:{item.pk}", by=by, data={"case": case.number})
-    log(case, "item_linked", by, submission=str(item.pk))
+    log(case, "item_linked", by=by, submission=str(item.pk))
 
 
 def _refuse_closed(case: RumorCase) -> None:

@@ -64,7 +64,7 @@ def draft_refutation(
         audit.record(
             action="rumor_case.refutation_drafted", subject=subject(case), by=by, data={"revision": draft.revision}
         )
-        log(case, "refutation_drafted", by, refutation=str(draft.pk), revision=draft.revision)
+        log(case, "refutation_drafted", by=by, refutation=str(draft.pk), revision=draft.revision)
     return draft
 
 
@@ -155,7 +155,7 @@ def waive_refutation(*, case_id: UUID, reason: str, by: Any) -> RumorCase:
             raise Conflict("correction_needed", _("The published text says otherwise: correct it."))
         case.waived_at, case.waive_reason = Now(), why
         transition(RUMOR_CASE, case, "waive", by=by, reason=why, also=["waived_at", "waive_reason"])
-        log(case, "waived", by, round=case.round)
+        log(case, "waived", by=by, round=case.round)
         settle(case, by=by)
         case.refresh_from_db(fields=["waived_at"])
     return case
@@ -203,7 +203,7 @@ def _told(case: RumorCase, refutation: Refutation, by: Any) -> None:
     refutation.case = case
     told = {"refutation": str(refutation.pk), "version": refutation.version}
     audit.record(action="rumor_case.refutation_published", subject=subject(case), by=by, data=told)
-    log(case, "published", by, **told, verdict=refutation.verdict, channels=list(refutation.channels))
+    log(case, "published", by=by, **told, verdict=refutation.verdict, channels=list(refutation.channels))
     outbox.emit("refutation.published", subject=str(refutation.pk), payload=representation(refutation))
     if case.state in ("confirmed_false", "not_false"):
         case.refuted_at = refutation.published_at

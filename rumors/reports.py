@@ -80,7 +80,7 @@ def record_report(
         )
         told = {"report": str(report.pk), "kind": kind, "level": level, "content_sha256": report.content_sha256}
         audit.record(action="rumor_case.report_recorded", subject=subject(case), by=by, data=told)
-        log(case, "reported", by, **told, department=department, round=case.round)
+        log(case, "reported", by=by, **told, department=department, round=case.round)
         settle(case, by=by)
     return report
 

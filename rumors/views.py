@@ -156,10 +156,11 @@ def act(request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
 
 def _show_what_stands(form: django_forms.Form, now: django_forms.Form) -> None:
     """The page that says "somebody changed it" shows the change: from there on the form speaks of that."""
-    form.data = form.data.copy()
+    data = {**form.data}
     for name in ("revision", "corrects"):
         if name in form.fields:
-            form.data[name] = now.initial[name]
+            data[name] = now.initial[name]
+    form.data = data
 
 
 def _find(pk: UUID) -> RumorCase:

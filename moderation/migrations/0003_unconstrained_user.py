@@ -5,16 +5,21 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_initial'),
-        ('moderation', '0002_append_only'),
+        ("accounts", "0002_initial"),
+        ("moderation", "0002_append_only"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='submission',
-            name='user',
-            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='submissions', to='accounts.user'),
+            model_name="submission",
+            name="user",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="submissions",
+                to="accounts.user",
+            ),
         ),
     ]

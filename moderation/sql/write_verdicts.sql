@@ -24,6 +24,12 @@ WITH given AS (
            submission uuid, side text, field text, "check" text, category text, severity smallint, feature_id int,
            feature_version int, spans jsonb, score float8, detail text)
       JOIN settled ON settled.id = f.submission
+     -- An item that was held and is evaluated again keeps what was found before, and gets what is new.
+     WHERE NOT EXISTS (
+        SELECT FROM moderation_finding AS known
+         WHERE known.submission_id = f.submission AND known.side = f.side AND known.check_name = f."check"
+           AND known.feature_id IS NOT DISTINCT FROM f.feature_id
+           AND known.feature_version IS NOT DISTINCT FROM f.feature_version AND known.detail = f.detail)
 ), decided AS (
     INSERT INTO moderation_decision (
            id, submission_id, outcome, by_kind, policy_version, rule, category_id, clause, reason)

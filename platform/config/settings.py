@@ -27,14 +27,14 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 
 DATA_DIR = Path(env.str("MINGJIAN_DATA", str(BASE_DIR / "var")))
 ADDRESSES = resolve(BASE_DIR, os.environ)
-DATABASES = {
+DATABASES: dict[str, dict[str, object]] = {
     "default": {
         **ADDRESSES.django_database(),
         "ENGINE": "core.postgres",
         "CONN_MAX_AGE": 600,  # a new connection costs PostgreSQL 6 ms
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
-            **ADDRESSES.django_database().get("OPTIONS", {}),
+            **dict(ADDRESSES.django_database().get("OPTIONS") or {}),  # type: ignore[call-overload]
             # Django switches preparing off; core.sql asks for it by name, Django's own statements never do.
             "prepare_threshold": 5,
             "options": "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"

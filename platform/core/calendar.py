@@ -19,11 +19,8 @@ def is_working_day(day: date) -> bool:
 def add_working_days(start: datetime, days: int) -> datetime:
     """The end (24:00 in Shanghai) of the `days`-th working day after the day of `start`."""
     day = start.astimezone(SHANGHAI).date()
-    exceptions = dict(
-        CalendarDay.objects.filter(date__gt=day, date__lte=day + timedelta(days=days * 4 + 30)).values_list(
-            "date", "working"
-        )
-    )
+    # All that lie ahead: the table is small, and a window would let a long closure end the count inside it.
+    exceptions = dict(CalendarDay.objects.filter(date__gt=day).values_list("date", "working"))
     left = days
     while left > 0:
         day += timedelta(days=1)

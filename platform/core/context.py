@@ -44,6 +44,7 @@ ENTRIES = (
     Entry("policies", _("Policies"), "adjustments-horizontal", "policy.view"),
     Entry("rumors", _("Rumors"), "message-report", "rumor.view"),
     Entry("reports", _("Reports"), "send", "report.view"),
+    Entry("governance", _("Governance"), "building-bank", "settings.view"),
     Entry("staff", _("Staff"), "users", "staff.view"),
 )
 

@@ -70,10 +70,9 @@ class ApiShortcutMiddleware:
 
     def __init__(self, get_response: Handler):
         self.get_response = get_response
-        self._api = BaseHandler()
-        self._api._view_middleware = []
-        self._api._template_response_middleware = []
-        self._api._exception_middleware = []
+        handler: Any = BaseHandler()
+        handler._view_middleware = handler._template_response_middleware = handler._exception_middleware = []
+        self._api = handler
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.path.startswith("/api/v1/"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connections
 
 
 @register("database")
-def chinese_trigrams(databases: list[str] | None = None, **kwargs: Any) -> list[Warning]:
+def chinese_trigrams(app_configs: Any = None, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """With LC_CTYPE=C, trigram indexes silently match nothing in Chinese."""
     if not databases:
         return []

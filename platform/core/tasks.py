@@ -32,6 +32,14 @@ def sweep() -> None:
         jobs.work(queue, seconds=2.0)
 
 
+@shared_task(name="core.tasks.end_gates", ignore_result=True)
+def end_gates() -> None:
+    """Open gates whose time is over."""
+    from core import gates
+
+    gates.end_due()
+
+
 @shared_task(name="core.tasks.tidy", ignore_result=True)
 def tidy() -> None:
     """Remove sessions that ran out."""

@@ -7,6 +7,7 @@ import ipaddress
 import random
 import secrets
 import socket
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -20,8 +21,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from standardwebhooks.webhooks import Webhook
 
-from core import audit, crypto, jobs
-from core.errors import NotFound, Refusal, field_error
+from core import audit, crypto, jobs, outbox
+from core.errors import Conflict, NotFound, Refusal, field_error
 from core.models import WebhookDelivery, WebhookEndpoint
 from core.options import option
 from core.roles import check
@@ -37,12 +38,17 @@ def register_endpoint(
     *, service_id: UUID, url: str, by: Any, topics: list[str] | None = None
 ) -> tuple[WebhookEndpoint, str]:
     """Make an endpoint known, or answer the one that has this address already with its topics set anew; returns it with
-    its secret (`whsec_…`). Refuses an address that isn't http(s) or, outside of a demonstration, not https."""
-    if not isinstance(by, str) and getattr(by, "role", ""):
+    its secret (`whsec_…`). Refuses an address that isn't http(s) or, outside of a demonstration, not https, and a topic
+    that nobody is told of."""
+    if hasattr(by, "role"):
         check(by, "webhook.manage")
-    parts = urlsplit(url)
-    schemes = ("http", "https") if settings.DEMO or not settings.HTTPS else ("https",)
-    if parts.scheme not in schemes or not parts.hostname or parts.username or len(url) > 500:
+    if unknown := [topic for topic in topics or [] if topic not in outbox.WEBHOOK_TOPICS]:
+        raise Refusal(
+            "fields_invalid",
+            _("Some fields can't be taken."),
+            errors=[field_error("topics", "unknown", _("Unknown topics: %(n)s.") % {"n": len(unknown)})],
+        )
+    if not _callable(url):
         raise Refusal(
             "fields_invalid",
             _("This address can't be called."),
@@ -65,6 +71,15 @@ def register_endpoint(
     return endpoint, secret
 
 
+def _callable(url: str) -> bool:
+    schemes = ("http", "https") if settings.DEMO or not settings.HTTPS else ("https",)
+    try:
+        parts = urlsplit(url)
+        return bool(parts.scheme in schemes and parts.hostname and not parts.username and len(url) <= 500)
+    except ValueError:  # e.g. half of an IPv6 address
+        return False
+
+
 def remove_endpoint(*, endpoint_id: UUID, service_id: UUID, by: Any) -> None:
     """Forget an endpoint and what was on its way to it."""
     with transaction.atomic():
@@ -80,12 +95,20 @@ def secret_of(endpoint: WebhookEndpoint) -> str:
 
 
 def resend(*, delivery_id: UUID, by: Any) -> WebhookDelivery:
-    """Send a delivery once more, whatever became of it."""
+    """Send a delivery once more, whatever became of it. Refuses while its endpoint is switched off."""
     check(by, "webhook.manage")
     with transaction.atomic():
-        delivery = WebhookDelivery.objects.select_for_update().filter(pk=delivery_id).first()
+        delivery = (
+            WebhookDelivery.objects.select_for_update(of=("self",))
+            .select_related("endpoint")
+            .filter(pk=delivery_id)
+            .first()
+        )
         if delivery is None:
             raise NotFound("not_found", _("There is no such delivery."))
+        if not delivery.endpoint.active:
+            # The courier passes it by, and it would be shown as being on its way for ever.
+            raise Conflict("endpoint_off", _("This endpoint is switched off; register its address again first."))
         delivery.state, delivery.created_at = WebhookDelivery.PENDING, timezone.now()
         delivery.save(update_fields=["state", "created_at"])
         jobs.enqueue("webhook.deliver", str(delivery.pk))
@@ -93,7 +116,7 @@ def resend(*, delivery_id: UUID, by: Any) -> WebhookDelivery:
     return delivery
 
 
-def deliver(claimed: list[jobs.Claimed]) -> dict[int, str]:
+def deliver(claimed: Sequence[jobs.Claimed]) -> dict[int, str]:
     """Run delivery jobs: send outside of any transaction, then write what came of it under the fencing token."""
     for job in claimed:
         delivery = WebhookDelivery.objects.select_related("endpoint").filter(pk=job.subject).first()

@@ -112,7 +112,9 @@ def test_an_endpoint_is_registered_its_deliveries_shown_and_sent_again(world, lo
 
 
 def test_sending_again_to_an_endpoint_that_is_switched_off_is_refused(world, login):
-    endpoint, _secret = webhooks.register_endpoint(service_id=world.service.pk, url="https://example.cn/", by=world.fang)
+    endpoint, _secret = webhooks.register_endpoint(
+        service_id=world.service.pk, url="https://example.cn/", by=world.fang
+    )
     WebhookEndpoint.objects.update(active=False, disabled_reason="the receiver answered 410 Gone")
     delivery = WebhookDelivery.objects.create(endpoint=endpoint, topic="t", subject="x", body="{}", state="failed")
     answer = login("fang").post(reverse("delivery_resend", args=[endpoint.pk, delivery.pk]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -15,6 +16,8 @@ from core import webhooks
 from core.context import ENTRIES
 from tests.accounts.test_outsiders import PAGES, POSTS
 from tests.world import PASSWORD
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def sign_in(client, username="lin", password=PASSWORD, **given):
@@ -53,7 +56,7 @@ def test_signing_out_by_following_a_link_does_not_work(world, login):
 def test_over_https_cookies_are_bound_to_the_host(monkeypatch):
     monkeypatch.setenv("DEMO", "0")
     monkeypatch.setenv("HTTPS", "1")
-    found = runpy.run_module("config.settings")
+    found = runpy.run_path(str(ROOT / "platform" / "config" / "settings.py"))
     assert found["SESSION_COOKIE_NAME"] == "__Host-sid" and found["CSRF_COOKIE_NAME"] == "__Host-csrf"
     assert found["SESSION_COOKIE_SECURE"] and found["CSRF_COOKIE_SECURE"] and found["LANGUAGE_COOKIE_SECURE"]
     assert found["SECURE_HSTS_SECONDS"] >= 31536000
@@ -67,7 +70,10 @@ def test_over_https_cookies_are_bound_to_the_host(monkeypatch):
     ],
 )  # fmt: skip
 def test_the_login_page_sends_nobody_elsewhere(world, away):
-    for answer in (sign_in(Client(), next=away), Client().post(f"/login/?next={away}", {"username": "lin", "password": PASSWORD})):
+    for answer in (
+        sign_in(Client(), next=away),
+        Client().post(f"/login/?next={away}", {"username": "lin", "password": PASSWORD}),
+    ):
         assert (answer.status_code, answer["Location"]) == (302, "/")
 
 

@@ -18,7 +18,9 @@ from tests.world import ID_NUMBER, OTHER_ID_NUMBER
 
 def rows(answer):
     """The external ids that a list shows."""
-    return re.findall(r'<th scope="row"><a href="/users/[^"]+">[^<]*</a><small>([^<]*)</small>', answer.content.decode())
+    return re.findall(
+        r'<th scope="row"><a href="/users/[^"]+">[^<]*</a><small>([^<]*)</small>', answer.content.decode()
+    )
 
 
 def test_the_list_is_newest_first_and_shows_no_whole_number(world, login):
@@ -143,7 +145,12 @@ def test_a_measure_is_applied_from_the_page_in_beijing_time(world, login):
     )
     assert (answer.status_code, answer["Location"]) == (302, f"/users/{world.wen.pk}/")
     measure = world.wen.measures.get()
-    assert (measure.kind, measure.functions, measure.clause, measure.applied_by) == ("limit", ["writing"], "3.2", world.xu)
+    assert (measure.kind, measure.functions, measure.clause, measure.applied_by) == (
+        "limit",
+        ["writing"],
+        "3.2",
+        world.xu,
+    )
     assert measure.ends_at.isoformat() == "2099-01-01T19:04:00+00:00"
 
 

@@ -21,7 +21,9 @@ QUEUE = "/users/verification/"
 def waiting(world):
     """Three identities that wait, oldest first."""
     found = []
-    for number, (name, digits) in enumerate((("阿一", ID_NUMBER), ("阿二", OTHER_ID_NUMBER), ("阿三", OTHER_ID_NUMBER))):
+    for number, (name, digits) in enumerate(
+        (("阿一", ID_NUMBER), ("阿二", OTHER_ID_NUMBER), ("阿三", OTHER_ID_NUMBER))
+    ):
         user, _new = users.register(
             service=world.service, external_id=f"w{number}", kind="person", display_name=name, by="client:t"
         )

@@ -71,7 +71,10 @@ def test_dropping_needs_a_reason_and_is_recorded(world, flaky):
 
 
 def test_what_is_gone_is_refused_and_a_kind_nobody_knows_is_only_dropped(world):
-    for call in (lambda: quarantine.retry(job_id=5, by=world.xu), lambda: quarantine.drop(job_id=5, reason="x", by=world.xu)):
+    for call in (
+        lambda: quarantine.retry(job_id=5, by=world.xu),
+        lambda: quarantine.drop(job_id=5, reason="x", by=world.xu),
+    ):
         with pytest.raises(Conflict):
             call()
     QuarantinedJob.objects.create(id=5, kind="gone", subject="s", attempts=3)

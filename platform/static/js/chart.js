@@ -1,5 +1,6 @@
 /* Starts every <div class="chart" data-chart="ID">, whose data stands in <script type="application/json" id="ID">:
-   {kind: "bar" | "line", stacked, unit, labels: […], series: [{name, tone, values: […]}]}.
+   {kind: "bar" | "line", stacked, horizontal, unit, labels: […], series: [{name, tone, values: […], stack}]}.
+   In a stacked chart, series that name another `stack` stand beside it; a horizontal one reads from the top down.
    Colours come from the style sheet (--c-TONE or --TONE), so a change of theme repaints. Legend and tooltip are plain HTML:
    a content security policy without inline style leaves ECharts' own out, and so does its small build. */
 (() => {
@@ -26,26 +27,33 @@
     return new Intl.NumberFormat(document.documentElement.lang).format(value) + (unit ? ` ${unit}` : "");
   }
 
+  /** Whether a series ends its bar: the last of its stack. */
+  function last(shown, at) {
+    return !shown.slice(at + 1).some((later) => later.stack === shown[at].stack);
+  }
+
   function options(data, hidden) {
     const shown = data.series.filter((series) => !hidden.has(series.name));
     const bars = data.kind !== "line";
+    const names = {
+      type: "category", data: data.labels, boundaryGap: bars, axisTick: { show: false }, inverse: Boolean(data.horizontal),
+      axisLine: { lineStyle: { color: colour("line") } }, axisLabel: { color: colour("ink-2"), hideOverlap: true },
+    };
+    const figures = {
+      type: "value", minInterval: data.fractions ? undefined : 1, splitNumber: 4,
+      splitLine: { lineStyle: { color: colour("line") } }, axisLabel: { color: colour("ink-2"), formatter: short },
+    };
     return {
       animation: !matchMedia("(prefers-reduced-motion: reduce)").matches,
       animationDuration: 250,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
       grid: { left: 4, right: 8, top: 14, bottom: 4, containLabel: true },
-      xAxis: {
-        type: "category", data: data.labels, boundaryGap: bars, axisTick: { show: false },
-        axisLine: { lineStyle: { color: colour("line") } }, axisLabel: { color: colour("ink-2"), hideOverlap: true },
-      },
-      yAxis: {
-        type: "value", minInterval: data.fractions ? undefined : 1, splitNumber: 4,
-        splitLine: { lineStyle: { color: colour("line") } }, axisLabel: { color: colour("ink-2"), formatter: short },
-      },
+      xAxis: data.horizontal ? figures : names,
+      yAxis: data.horizontal ? names : figures,
       series: shown.map((series, at) => ({
         type: bars ? "bar" : "line", name: series.name, data: series.values,
-        stack: data.stacked ? "all" : undefined, barMaxWidth: 42, symbol: "circle", symbolSize: 5, showSymbol: data.labels.length < 32,
-        itemStyle: { color: colour(series.tone || "accent"), borderRadius: bars && at === shown.length - 1 ? [3, 3, 0, 0] : 0 },
+        stack: data.stacked ? series.stack || "all" : undefined, barMaxWidth: data.horizontal ? 20 : 42, symbol: "circle", symbolSize: 5, showSymbol: data.labels.length < 32,
+        itemStyle: { color: colour(series.tone || "accent"), borderRadius: bars && last(shown, at) ? (data.horizontal ? [0, 3, 3, 0] : [3, 3, 0, 0]) : 0 },
         lineStyle: { width: 2 }, areaStyle: data.area ? { opacity: .12 } : undefined, emphasis: { disabled: true },
       })),
     };
@@ -84,7 +92,8 @@
     place.append(tip);
     chart.getZr().on("mousemove", ({ offsetX, offsetY }) => {
       const inside = chart.containPixel("grid", [offsetX, offsetY]);
-      const at = inside ? Math.round(chart.convertFromPixel({ xAxisIndex: 0 }, offsetX)) : -1;
+      const at = inside ? Math.round(data.horizontal
+        ? chart.convertFromPixel({ yAxisIndex: 0 }, offsetY) : chart.convertFromPixel({ xAxisIndex: 0 }, offsetX)) : -1;
       tip.hidden = !(at in data.labels);
       if (tip.hidden) return;
       const head = document.createElement("b");
