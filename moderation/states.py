@@ -24,6 +24,7 @@ SUBMISSION = Machine(
         Move("evaluate_again", ("in_review",), "screening", "a job, when what held it has ended"),
         Move("restore", ("blocked",), "released", "an appeal that succeeds"),
     ),
+    final=("released", "withdrawn"),
     words=SUBMISSION_WORDS,
 )
 

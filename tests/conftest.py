@@ -32,6 +32,15 @@ def fast_passwords(settings: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
+def uncollected_files(settings: Any) -> None:
+    """A fresh checkout has collected no static files yet; pages under test name them as they lie in the tree."""
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+
+
+@pytest.fixture(autouse=True)
 def forgetful(request: Any) -> Iterator[None]:
     """Processes remember keys, functions, policies and the library for a while; tests start without memory."""
     from accounts import keys
