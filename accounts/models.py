@@ -26,7 +26,7 @@ class Staff(AbstractBaseUser):
     """A person who works at the desk, with one role. Never an end user."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    username = models.SlugField(max_length=40, unique=True)
+    username = models.SlugField(_("User name"), max_length=40, unique=True)
     display_name = models.CharField(max_length=60)
     role = models.CharField(max_length=24)
     is_active = models.BooleanField(default=True)

@@ -144,7 +144,7 @@ def raise_world(users: int = 200) -> str:
     lin, _ = staff.create_staff(username="lin", display_name="Lin", role="moderator", by="system:bench")
     xu, _ = staff.create_staff(username="xu", display_name="Xu", role="senior_moderator", by="system:bench")
     library.propose_starter(by=lin)
-    library.approve_all(by=xu, source="starter library")
+    library.approve_all(by=xu, source=library.STARTER_SOURCE)
     client = keys.create_client(service=service, name="bench", by="system:bench")
     return keys.issue_key(client=client, scopes=list(keys.SCOPES), by="system:bench")[1]
 

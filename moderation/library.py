@@ -26,6 +26,7 @@ from moderation.models import Feature, Library
 from moderation.states import FEATURE
 
 STARTER = Path(__file__).parent / "data" / "terms.csv"
+STARTER_SOURCE = "起步词库"  # what the library page shows as the source of the shipped terms
 LOOK_AGAIN = 1.0  # seconds
 
 
@@ -183,7 +184,7 @@ def propose_starter(*, by: Any) -> int:
                     category_id=row["category"],
                     severity=int(row["severity"]),
                     note=row["note"],
-                    source="starter library",
+                    source=STARTER_SOURCE,
                     proposed_by=by,
                 )
                 for row in rows

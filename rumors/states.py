@@ -1,6 +1,7 @@
 """The state table of rumor cases (DS-11a)."""
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from core.states import Machine, Move
 
@@ -26,13 +27,13 @@ RUMOR_CASE = Machine(
         ),
     ),
     words={
-        "open": _("opened"),
+        "open": pgettext_lazy("rumor case", "opened"),
         "verifying": _("being verified"),
         "confirmed_false": _("confirmed false"),
         "not_false": _("not found false"),
         "refuted": _("refuted"),
         "waived": _("refutation not needed"),
         "reported": _("reported"),
-        "closed": _("closed"),
+        "closed": pgettext_lazy("rumor case", "closed"),
     },
 )

@@ -43,7 +43,7 @@ def load() -> dict[str, Any]:
         _users(service, people)
     if not library.Feature.objects.exists():
         library.propose_starter(by=people["moderator"])
-        library.approve_all(by=people["senior_moderator"], source="starter library")
+        library.approve_all(by=people["senior_moderator"], source=library.STARTER_SOURCE)
     if not Submission.objects.filter(service=service).exists():
         _items(service, people)
         for fill in FILLERS:
@@ -143,9 +143,7 @@ def _webhooks(service: Service) -> str:
     )
     if not url and endpoint.active:
         # Nothing listens there: the secret is ready, the address comes by API, page or environment.
-        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
-            active=False, disabled_reason="demonstration: no receiver yet"
-        )
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(active=False, disabled_reason="演示：还没有接收方")
     return secret
 
 

@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 ENTRIES = (
     Entry("overview", _("Overview"), "layout-dashboard", "overview.view"),
-    Entry("review", _("Review"), "gavel", "review.work"),
+    Entry("review", _("Review desk"), "gavel", "review.work"),
     Entry("submissions", _("Submissions"), "files", "submission.view"),
     Entry("users", _("Users"), "id-badge-2", "user.view"),
     Entry("features", _("Features"), "fingerprint", "feature.view"),

@@ -33,6 +33,11 @@ class Refusal(Exception):
         if status is not None:
             self.status = status
 
+    @property
+    def further(self) -> list[dict[str, Any]]:
+        """The field errors that say more than the sentence itself."""
+        return [error for error in self.errors if str(error["detail"]) != str(self.detail)]
+
 
 class Forbidden(Refusal):
     """The person's grants don't cover this."""

@@ -44,6 +44,12 @@ def icon(name: str, label: str = "", css: str = "") -> SafeString:
     )
 
 
+@register.filter
+def grouped(value: int) -> str:
+    """A count with its thousands apart."""
+    return f"{value:,}"
+
+
 @register.simple_tag
 def html_lang() -> str:
     """The language of this page as HTML names it: zh-Hans, en."""
@@ -61,6 +67,8 @@ def shanghai(value: Any, kind: str = "minute") -> str:
         aware = value if timezone.is_aware(value) else value.replace(tzinfo=UTC)
         value = aware.astimezone(SHANGHAI)
     chinese = (get_language() or "zh").startswith("zh")
+    if chinese and kind == "day":
+        return f"{value:%m-%d} 周{'一二三四五六日'[value.weekday()]}"  # Django's short form is 星期一
     return date_format(value, formats[0 if chinese else 1])
 
 
