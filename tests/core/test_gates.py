@@ -142,3 +142,22 @@ def test_two_people_close_at_once_and_one_of_them_is_told(open_world):
         thread.join(20)
     assert sorted(type(r).__name__ for r in results) == ["Conflict", "Gate"], results
     assert gates.in_force().count() == 1
+
+
+def test_the_command_line_closes_and_opens_with_the_rights_of_the_named_person(world):
+    from io import StringIO
+
+    from django.core.management import call_command
+    from django.core.management.base import CommandError
+
+    from core import gates
+
+    out = StringIO()
+    call_command("gate", "close", "release", directive="令9号", by="chen", stdout=out)
+    assert gates.closed(world.service.pk, "release").directive == "令9号"
+    call_command("gate", stdout=out)
+    assert "令9号" in out.getvalue()
+    with pytest.raises(CommandError):
+        call_command("gate", "open", "release", reason="已解除", by="lin")
+    call_command("gate", "open", "release", reason="已解除", by="chen", stdout=out)
+    assert gates.closed(world.service.pk, "release") is None

@@ -25,6 +25,7 @@ def run(path: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
     Django binds parameters on the client, so that the server plans every statement anew; for these statements planning
     costs more than running. Errors are Django's, transactions are Django's.
     """
+    connection.close_if_health_check_failed()  # what Django does before each of its own cursors
     connection.ensure_connection()
     text = load(path)
     if connection.queries_logged:
