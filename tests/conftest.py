@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
 
@@ -23,6 +25,14 @@ def _flush_past_the_append_only_triggers(self: Any, style: Any, tables: Any, **o
 
 
 DatabaseOperations.sql_flush = _flush_past_the_append_only_triggers  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """What every installation has from its start lies in the test database from its start, instead of being seeded
+    anew by every test; transactional tests empty it and seed again."""
+    with django_db_blocker.unblock():
+        call_command("bootstrap", stdout=StringIO())
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ Users: Wen (verified), Liu (never verified), Qian (verified, suspended). Another
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any
 
 from django.core.management import call_command
@@ -92,7 +93,7 @@ def work() -> None:
 
 def build() -> World:
     """Raise the world in an empty database, through the real commands."""
-    call_command("bootstrap", verbosity=0)
+    call_command("bootstrap", stdout=StringIO())
     provider = Provider.objects.create(name="图言智作", name_en="Tuyan", uscc=USCC)
     service = Service.objects.create(provider=provider, code="tuyan", name="图言", name_en="Tuyan Studio")
     other = Service.objects.create(provider=provider, code="other", name="别家", name_en="Other")

@@ -18,6 +18,7 @@ from django.test import RequestFactory
 from django.utils import timezone, translation
 
 from core import appearance, context, roles, state_badges, states
+from core.errors import Refusal
 from core.templatetags import mingjian
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,9 +120,7 @@ def test_error_pages_need_neither_database_nor_context(code: str, language: str,
 
 
 def test_a_refusal_is_an_alert_and_escaped(ask) -> None:
-    refusal = SimpleNamespace(
-        code="x", detail="no <b>", status=409, retry_after=7, errors=[{"field": "f", "detail": "<i>"}]
-    )
+    refusal = Refusal("x", "no <b>", status=409, retry_after=7, errors=[{"field": "f", "detail": "<i>"}])
     for template in ("refused.html", "components/refusal.html"):
         page = render_to_string(template, {"refusal": refusal}, ask())
         assert 'role="alert"' in page and "no &lt;b&gt;" in page and "&lt;i&gt;" in page

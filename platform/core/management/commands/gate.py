@@ -38,10 +38,10 @@ class Command(BaseCommand):
             if options["act"] == "close":
                 gates.close_gate(capability=options["capability"], directive=options["directive"], by=person)
             else:
-                gate = gates.in_force().filter(capability=options["capability"], service_id=None).first()
-                if gate is None:
+                closed = gates.in_force().filter(capability=options["capability"], service_id=None).first()
+                if closed is None:
                     raise CommandError("this gate is open")
-                gates.open_gate(gate_id=gate.pk, reason=options["reason"], by=person)
+                gates.open_gate(gate_id=closed.pk, reason=options["reason"], by=person)
         except Refusal as refusal:
             raise CommandError(str(refusal.detail)) from refusal
         self.stdout.write(f"{options['capability']}: {'closed' if options['act'] == 'close' else 'open'}")
