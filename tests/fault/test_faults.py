@@ -148,6 +148,22 @@ def test_postgresql_crashes(stack: Stack) -> None:
     settled_once(stack, run, LEASE + 10)
 
 
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGKILL], ids=["restart", "crash"])
+def test_idle_workers_answer_again_after_postgresql_went_away(stack: Stack, sig: int) -> None:
+    """Celery keeps connections over many tasks; one that died must not make an idle worker deaf."""
+    os.kill(stack.pid("postgres"), sig)
+    stack.wait_ready()
+    with stack.database() as db:
+        since = db.execute("SELECT now()").fetchone()
+        until = time.monotonic() + 20
+        while True:
+            rows = db.execute("SELECT name FROM core_heartbeat WHERE at > %s ORDER BY name", since).fetchall()
+            if [row[0] for row in rows] == ["courier", "work"]:
+                break
+            assert time.monotonic() < until, rows
+            time.sleep(0.2)
+
+
 def test_with_the_broker_paused_a_post_still_answers_within_half_a_second(stack: Stack) -> None:
     broker = stack.pid("valkey")
     os.kill(broker, signal.SIGSTOP)
