@@ -252,6 +252,7 @@ def _date_back(dates: dict[str, datetime]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for table in tables:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER rows_never_change")
+        cursor.execute("UPDATE accounts_user SET created_at = created_at - interval '41 days'")
         for external_id, at in dates.items():
             cursor.execute(
                 "UPDATE moderation_submission SET created_at = %(at)s, decided_at = CASE WHEN decided_at IS NULL THEN NULL"
