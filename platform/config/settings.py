@@ -227,7 +227,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Mingjian 明鉴",
-    "DESCRIPTION": "The desk of a deep-synthesis provider: users, submissions, labels, complaints. See docs/api.md.",
+    "DESCRIPTION": "The desk of a deep-synthesis provider: users, submissions, gates, webhooks. See docs/api.md.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
