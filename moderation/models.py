@@ -142,8 +142,9 @@ class Lease(models.Model):
     staff = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, db_constraint=False, related_name="review_lease"
     )
-    token = models.UUIDField(unique=True)
-    until = models.DateTimeField(db_index=True)
+    # One row a person, so neither needs an index; each would be written twice for every item reviewed.
+    token = models.UUIDField()
+    until = models.DateTimeField()
     claimed_at = models.DateTimeField(db_default=Now())
     queue = models.CharField(max_length=16)
     priority = models.SmallIntegerField()
