@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 from simple_history.models import HistoricalRecords
@@ -148,3 +149,57 @@ class Category(models.Model):
     def guidance_text(self) -> str:
         """How a moderator judges this leaf."""
         return in_language(self.guidance, self.guidance_en)
+
+
+class Document(models.Model):
+    """A rule, convention or agreement that the provider publishes (DS-08a), for one service or for all."""
+
+    KINDS = {
+        "rules": _("Management rules"),
+        "convention": _("Platform convention"),
+        "agreement": _("Service agreement"),
+        "privacy": _("Privacy policy"),
+        "minors": _("Rules for minors"),
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    service = models.ForeignKey(Service, null=True, blank=True, on_delete=models.PROTECT, related_name="documents")
+    code = models.SlugField(max_length=50, unique=True)
+    kind = models.CharField(max_length=12)
+    title = models.CharField(max_length=120)
+    title_en = models.CharField(max_length=120, blank=True, default="")
+    required_number = models.IntegerField(
+        null=True,
+        blank=True,
+        help_text=_("Users must have accepted this version or a later one before they publish. Empty: not required."),
+    )
+    history = HistoricalRecords()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="document_kind_is_known",
+                condition=models.Q(kind__in=["rules", "convention", "agreement", "privacy", "minors"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return in_language(self.title, self.title_en)
+
+
+class DocumentVersion(models.Model):
+    """One version of a document as it was published: never changed and never removed, by trigger."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    document = models.ForeignKey(Document, on_delete=models.PROTECT, related_name="versions")
+    number = models.IntegerField()
+    text = models.TextField()
+    text_en = models.TextField(blank=True, default="")
+    sha256 = models.CharField(max_length=64)
+    published_at = models.DateTimeField(db_default=Now())
+    published_by = models.CharField(max_length=128)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["document", "number"], name="version_numbers_are_unique_per_document"),
+        ]

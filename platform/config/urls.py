@@ -7,21 +7,16 @@ from django.urls import include, path
 from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from accounts import api as accounts_api
+from accounts.api import urls as accounts_api
 from core import appearance, health_views
 from moderation import api as moderation_api
 
 api = [
-    path("users", accounts_api.UsersView.as_view()),
-    path("users/<str:external_id>", accounts_api.UserView.as_view()),
-    path("users/<str:external_id>/identity", accounts_api.IdentityView.as_view()),
+    *accounts_api.urlpatterns,
     path("submissions", moderation_api.SubmissionsView.as_view()),
     path("submissions/batch", moderation_api.BatchView.as_view()),
     path("submissions/<str:pk>", moderation_api.SubmissionView.as_view()),
     path("submissions/<str:pk>/content", moderation_api.ContentView.as_view()),
-    path("gates", accounts_api.GatesView.as_view()),
-    path("webhooks", accounts_api.EndpointsView.as_view()),
-    path("webhooks/<str:pk>", accounts_api.EndpointView.as_view()),
 ]
 
 urlpatterns = [

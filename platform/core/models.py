@@ -184,3 +184,42 @@ class CalendarDay(models.Model):
     date = models.DateField(primary_key=True)
     working = models.BooleanField()
     note = models.CharField(max_length=80, blank=True, default="")
+
+
+class DataKey(models.Model):
+    """The key of one subject's personal data, wrapped under a field key. Destroying it makes every copy of that data,
+    in backups too, unreadable (security.md §4: crypto-shredding)."""
+
+    subject = models.CharField(max_length=80, primary_key=True)
+    wrapped = models.BinaryField(null=True)
+    key_id = models.CharField(max_length=16, db_index=True)
+    created_at = models.DateTimeField(db_default=Now())
+    destroyed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="a_destroyed_key_is_gone",
+                condition=models.Q(destroyed_at=None, wrapped__isnull=False)
+                | models.Q(destroyed_at__isnull=False, wrapped=None),
+            ),
+        ]
+
+
+class Alarm(models.Model):
+    """Something that people must look at now: a touched honey record, broken glass, a verifier that lies."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=40)
+    subject = models.CharField(max_length=160, blank=True, default="")
+    actor = models.CharField(max_length=128, blank=True, default="")
+    detail = models.CharField(max_length=300, blank=True, default="")
+    raised_at = models.DateTimeField(db_default=Now())
+    seen_by = models.CharField(max_length=128, blank=True, default="")
+    seen_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            # Used by the line that every staff page shows while somebody has to look.
+            models.Index(fields=["-raised_at"], name="alarm_open", condition=models.Q(seen_at=None)),
+        ]

@@ -8,8 +8,9 @@ from html import unescape
 import pytest
 from django.urls import reverse
 
-from accounts import identities, measures, user_pages, users
+from accounts import identities, measures, users
 from accounts.models import Measure, User
+from accounts.pages import users as user_pages
 from core import audit
 from core.ids import uuid7
 from core.models import AuditEvent

@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import lookup, measures
-from accounts.forms import MeasureForm, NumberSearch, ReasonForm, UserFilter
-from accounts.history_words import line
 from accounts.models import Identity, User
+from accounts.pages.forms import MeasureForm, NumberSearch, ReasonForm, UserFilter
+from accounts.pages.history_words import line
 from core import audit
 from core.pages import Page, staff_page
 

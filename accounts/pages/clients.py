@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import keys
-from accounts.forms import ClientForm, DeskForm, KeyForm, ReasonForm
-from accounts.house import show
 from accounts.models import ApiClient, ApiKey
+from accounts.pages.forms import ClientForm, DeskForm, KeyForm, ReasonForm
+from accounts.pages.house import show
 from core.pages import staff_page
 
 

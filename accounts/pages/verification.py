@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import identities, plausibility
-from accounts.forms import DecisionForm, RevealForm
 from accounts.models import Identity
+from accounts.pages.forms import DecisionForm, RevealForm
 from core.errors import Conflict
 from core.ids import parse_uuid
 from core.pages import staff_page

@@ -12,8 +12,8 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.forms import DeskForm, EndpointForm
-from accounts.house import show
+from accounts.pages.forms import DeskForm, EndpointForm
+from accounts.pages.house import show
 from core import webhooks as courier
 from core.models import WebhookDelivery, WebhookEndpoint
 from core.pages import staff_page

@@ -12,8 +12,8 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.forms import DeskForm, GateForm, ReasonForm
-from accounts.house import show
+from accounts.pages.forms import DeskForm, GateForm, ReasonForm
+from accounts.pages.house import show
 from core import gates as doors
 from core.models import Gate
 from core.options import OPTIONS, option

@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import staff as colleagues
-from accounts.forms import DeskForm, StaffForm
-from accounts.house import show
 from accounts.models import Staff
+from accounts.pages.forms import DeskForm, StaffForm
+from accounts.pages.house import show
 from core import roles
 from core.pages import staff_page
 

@@ -1,0 +1,16 @@
+"""Addresses of the API of accounts, below /api/v1/."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, path
+
+from accounts.api import gates, identities, users, webhooks
+
+urlpatterns: list[URLPattern] = [
+    path("users", users.UsersView.as_view()),
+    path("users/<str:external_id>", users.UserView.as_view()),
+    path("users/<str:external_id>/identity", identities.IdentityView.as_view()),
+    path("gates", gates.GatesView.as_view()),
+    path("webhooks", webhooks.EndpointsView.as_view()),
+    path("webhooks/<str:pk>", webhooks.EndpointView.as_view()),
+]
