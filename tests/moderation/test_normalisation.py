@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from moderation import normalisation
-from moderation.normalisation import CHARACTER_FOLDS, NORMALISATION_VERSION, fold_character, normalise
+from moderation import characters, normalisation
+from moderation.characters import CHARACTER_FOLDS, fold_character
+from moderation.normalisation import NORMALISATION_VERSION, normalise
 
 # Text that is likely to trip the folding: words, every kind of separator, marks, look-alikes, things without sight.
 TRICKY = (
@@ -247,7 +248,7 @@ def test_each_folded_character_comes_from_the_original_at_its_span(text):
     for index, character in enumerate(normalised.text):
         start, end = normalised.original_span(index, index + 1)
         fold = fold_character(text[start:end])
-        sources = {*fold, *(text[start:end] + fold).translate(normalisation._LOOK_ALIKES)}
+        sources = {*fold, *(text[start:end] + fold).translate(characters.LOOK_ALIKES)}
         if character == " ":  # stands for a run of separators between words
             assert not sources & set("abcxyz微信加")
         else:
@@ -301,7 +302,7 @@ def test_each_fold_leaves_plain_characters_alone(fold):
 
 
 def test_only_single_characters_are_simplified():
-    table = normalisation._simplified()
+    table = characters.simplified()
     assert len(table) > 4000
     assert {len(new) for new in table.values()} == {1}
 
