@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from moderation import library
+from moderation import library, personal_information
 from moderation.matching import Hits
-from moderation.normalisation import NORMALISATION_VERSION, normalise
+from moderation.normalisation import NORMALISATION_VERSION, Normalised, normalise
 from moderation.policy import Found
 
 log = structlog.get_logger("checks")
@@ -25,6 +25,13 @@ class Side:
     text: str
     file: str | None
     technology: str
+    _folded: Normalised | None = None
+
+    def folded(self) -> Normalised:
+        """The text folded for matching, once for all checks."""
+        if self._folded is None:
+            self._folded = normalise(self.text)
+        return self._folded
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def look(side: Side) -> tuple[list[Found], dict[str, str]]:
 def _terms(side: Side) -> list[Found]:
     if not side.text:
         return []
-    hits = library.current().matcher.find(normalise(side.text))
+    hits = library.current().matcher.find(side.folded())
     if hits.truncated:
         # More hits than are listed: what was not listed was not weighed, so a person looks.
         return [
@@ -92,10 +99,29 @@ def _found(side: Side, hits: Hits) -> list[Found]:
     return list(by_term.values())
 
 
+def _personal_information(side: Side) -> list[Found]:
+    """One finding a kind, with its places; what stands there is nowhere written (GA-11)."""
+    by_kind: dict[str, Found] = {}
+    for piece in personal_information.find(side.folded()) if side.text else ():
+        kind = personal_information.KINDS[piece.kind]
+        found = by_kind.setdefault(
+            piece.kind, Found(side.name, "personal_information", kind.category, kind.severity, detail=piece.kind)
+        )
+        found.spans.append([piece.start, piece.end])
+    return list(by_kind.values())
+
+
 def _media(side: Side) -> list[Found]:
     # No decoder is in the house yet: what can't be looked at goes to a person (DS-10a allows manual means).
     return [Found(side.name, "media", None, 0, detail=side.file)] if side.file else []
 
 
 register(Check("terms", _terms, lambda: f"library {library.current().version}, normalisation {NORMALISATION_VERSION}"))
+register(
+    Check(
+        "personal_information",
+        _personal_information,
+        lambda: f"{personal_information.VERSION}, normalisation {NORMALISATION_VERSION}",
+    )
+)
 register(Check("media", _media, lambda: "1"))

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from governance.models import Category, in_language
-from moderation import policy
+from moderation import personal_information, policy
 from moderation.models import Feature, Finding, Submission
 from moderation.policy import Found
 
@@ -17,6 +17,7 @@ LINES = 100  # a text stuffed with terms must not make the page endless
 SIDES = {"input": gettext_lazy("Input"), "output": gettext_lazy("Output")}
 CHECKS = {
     "terms": gettext_lazy("Terms"),
+    "personal_information": gettext_lazy("Personal information"),
     "media": gettext_lazy("File"),
     "check_failed": gettext_lazy("Check failed"),
 }
@@ -100,8 +101,13 @@ def _line(number: int, finding: Finding, values: dict[int, str], categories: dic
         category=category,
         root=categories.get(category.parent_id or "") if category else None,
         score=f"{finding.score:.2f}",
-        detail=finding.detail,
+        detail=_detail(finding),
     )
+
+
+def _detail(finding: Finding) -> str:
+    kind = personal_information.KINDS.get(finding.detail) if finding.check_name == "personal_information" else None
+    return str(kind.words) if kind else finding.detail
 
 
 def tone_of(severity: int) -> str:
