@@ -58,9 +58,7 @@ def commands() -> dict[tuple[str, str], set[str]]:
                 continue
             module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removeprefix("platform.")
             here = {
-                node.name: node
-                for node in ast.parse(file.read_text("utf-8")).body
-                if isinstance(node, ast.FunctionDef)
+                node.name: node for node in ast.parse(file.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)
             }
             for name, node in here.items():
                 takes = {a.arg for a in [*node.args.kwonlyargs]}

@@ -10,6 +10,7 @@ import pytest
 
 from core import roles
 from core.errors import Forbidden
+from core.permission_words import WORDS
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ("accounts", "governance", "labeling", "moderation", "rumors", "reporting", "platform/core", "platform/config")
@@ -62,9 +63,41 @@ def test_grants_name_known_roles_and_nobody_decides_what_they_administer():
         assert not roles.GRANTS[permission] & {roles.ADMIN, roles.AUDITOR}, permission
 
 
-def test_the_auditor_only_reads():
+def test_the_auditor_only_reads_and_looks_after_those_who_act():
     held = {permission for permission, holders in roles.GRANTS.items() if roles.AUDITOR in holders}
-    assert all(permission.endswith(".view") for permission in held)
+    supervision = {"alarm.see", "reveal.review", "glass.review", "honey.plant"}
+    acting = {permission for permission in held if not permission.endswith(".view")}
+    assert {permission for permission in acting if roles.GRANTS[permission] != roles.EVERYONE} == supervision
+
+
+def test_every_permission_has_a_sentence():
+    assert set(WORDS) == set(roles.GRANTS)
+    assert len({str(sentence) for sentence in WORDS.values()}) == len(WORDS)
+
+
+# Broken glass
+
+
+@pytest.mark.parametrize("permission", sorted(roles.GRANTS))
+@pytest.mark.parametrize("role", sorted(roles.ROLES))
+def test_an_emergency_adds_its_fixed_rights_and_nothing_else(permission, role):
+    broken = person(role, emergency="0192")
+    assert roles.may(broken, permission) is (role in roles.GRANTS[permission] or permission in roles.EMERGENCY)
+    assert roles.may(person(role, emergency=None), permission) is (role in roles.GRANTS[permission])
+
+
+def test_an_emergency_never_lets_anybody_decide_reveal_or_rule_over_colleagues():
+    reading = {permission for permission in roles.GRANTS if permission.endswith(".view")}
+    assert roles.EMERGENCY - reading == {"alarm.see", "gate.operate", "measure.lift", "job.retry"}
+    for permission in roles.EMERGENCY:
+        subject, verb = permission.split(".")
+        assert verb not in {"decide", "approve", "propose", "overturn", "publish", "manage", "reveal", "review"}
+        assert subject not in {"reveal", "honey", "identity"}
+
+
+@pytest.mark.parametrize("nobody", [None, person("admin", is_active=False, emergency="0192"), person("", emergency="1")])
+def test_who_is_not_on_duty_has_no_emergency_rights(nobody):
+    assert not any(roles.may(nobody, permission) for permission in roles.EMERGENCY)
 
 
 def test_every_permission_named_in_the_code_exists():

@@ -23,8 +23,11 @@ from tests.world import BLOCKED, CLEAN, SCAM
 
 @pytest.fixture
 def noon(monkeypatch):
-    """Half past noon in Shanghai, so that "an hour ago" is today."""
-    now = timezone.now().astimezone(SHANGHAI).replace(hour=12, minute=30, second=0, microsecond=0)
+    """The last half past noon in Shanghai, so that "an hour ago" is today. Never one ahead: an item's id says when it
+    was really made, and the figures don't look for items of this hour among older ids."""
+    real = timezone.now().astimezone(SHANGHAI)
+    now = real.replace(hour=12, minute=30, second=0, microsecond=0)
+    now -= timedelta(days=1) if now > real else timedelta(0)
     monkeypatch.setattr(statistics.timezone, "now", lambda: now)
     return now
 
@@ -177,17 +180,17 @@ def test_a_cache_that_is_away_costs_queries_not_the_page(world, login, monkeypat
     assert client.get("/").status_code == 200
 
 
-def test_the_page_takes_at_most_eight_queries_with_nothing_kept(world, login):
+def test_the_page_takes_at_most_nine_queries_with_nothing_kept(world, login):
     world.submit(SCAM)
     client = login("lin")
     client.get("/submissions/")
     cache.clear()
     with CaptureQueriesContext(connection) as seen:
         assert client.get("/").status_code == 200
-    assert len(seen) <= 8, [q["sql"][:120] for q in seen]
+    assert len(seen) <= 9, [q["sql"][:120] for q in seen]
     with CaptureQueriesContext(connection) as again:
         client.get("/")
-    assert len(again) <= 2, [q["sql"][:120] for q in again]
+    assert len(again) <= 3, [q["sql"][:120] for q in again]
 
 
 def plan(name, parameters):
