@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
+from django.core.management import CommandError, call_command
+from django.urls import reverse
 
 from accounts import staff
-from accounts.models import Staff
+from accounts.models import BreakGlass, Invitation, Staff
 from core import roles
 from core.errors import Conflict, Forbidden, NotFound, Refusal
 from core.ids import uuid7
@@ -86,3 +90,77 @@ def test_two_of_one_name_at_once_make_one_account(open_world, at_once):
     )
     assert sorted(type(m).__name__ for m in made) == ["Conflict", "tuple"]
     assert AuditEvent.objects.filter(action="staff.created", actor="staff:fang").count() == 1
+
+
+# Roles
+
+
+def test_a_role_is_changed_once_and_written_down(world):
+    for _again in range(2):
+        assert staff.change_role(staff_id=world.lin.pk, role="auditor", by=world.fang).role == "auditor"
+    line = AuditEvent.objects.get(action="staff.role_changed")
+    assert (line.actor, line.subject, line.data) == (
+        "staff:fang",
+        f"staff:{world.lin.pk}",
+        {"from": "moderator", "to": "auditor"},
+    )
+    assert Staff.objects.get(pk=world.lin.pk).history.latest().role == "auditor"
+
+
+def test_a_role_that_is_none_and_a_person_that_is_none_are_refused(world):
+    with pytest.raises(Refusal) as refused:
+        staff.change_role(staff_id=world.lin.pk, role="root", by=world.fang)
+    assert (refused.value.status, refused.value.errors[0]["field"]) == (422, "role")
+    with pytest.raises(NotFound):
+        staff.change_role(staff_id=uuid7(), role="auditor", by=world.fang)
+    assert not AuditEvent.objects.filter(action="staff.role_changed").exists()
+
+
+@pytest.mark.parametrize("who", ["lin", "xu", "zhou", "chen", "he"])
+def test_only_the_administrator_changes_roles(world, who):
+    with pytest.raises(Forbidden):
+        staff.change_role(staff_id=world.bai.pk, role="admin", by=world.staff[who])
+
+
+def test_roles_are_changed_on_the_page(world, login):
+    fang = login("fang")
+    assert fang.post(reverse("staff_role", args=[world.lin.pk]), {"role": "auditor"}).status_code == 302
+    assert Staff.objects.get(pk=world.lin.pk).role == "auditor"
+    own = fang.post(reverse("staff_role", args=[world.fang.pk]), {"role": "auditor"})
+    assert own.status_code == 403 and 'role="alert"' in own.content.decode()
+    assert fang.post(reverse("staff_role", args=[world.lin.pk]), {"role": "root"}).status_code == 422
+    page = fang.get("/staff/").content.decode()
+    assert reverse("staff_role", args=[world.lin.pk]) in page
+    assert reverse("staff_role", args=[world.fang.pk]) not in page
+
+
+def test_dangerous_acts_ask_who_one_is_and_do_nothing_before(world, login):
+    fang = login("fang")
+    session = fang.session
+    session["confirmed_at"] = 0
+    session.save()
+    for name, args, form in (
+        ("staff_invite", [], {"username": "mei", "display_name": "梅", "role": "admin"}),
+        ("staff_role", [world.lin.pk], {"role": "admin"}),
+        ("staff_active", [world.lin.pk], {"active": "0"}),
+        ("emergency_take", [], {"reason": "着火了，着火了，着火了"}),
+    ):
+        answer = fang.post(reverse(name, args=args), form)
+        assert answer.status_code == 302 and answer["Location"].startswith(reverse("confirm")), name
+    lin = Staff.objects.get(pk=world.lin.pk)
+    assert (lin.role, lin.is_active) == ("moderator", True)
+    assert not Invitation.objects.exists() and not BreakGlass.objects.exists()
+
+
+# The command line
+
+
+def test_the_first_administrator_is_made_on_the_command_line(db):
+    told = StringIO()
+    call_command("staff", "gu", "--display-name", "顾", stdout=told)
+    name, password = told.getvalue().split()
+    person = Staff.objects.get(username="gu")
+    assert (name, person.role, person.check_password(password)) == ("gu", "admin", True)
+    assert AuditEvent.objects.get(action="staff.created", subject=f"staff:{person.pk}").actor == "system:shell"
+    with pytest.raises(CommandError):
+        call_command("staff", "gu", stdout=told)
