@@ -1,144 +1,128 @@
-"""Real identity (DS-09a/b): a user hands it in, an identity admin verifies it or rejects it with a reason."""
+"""Real identity (DS-09a/b): a user hands it in, a verifier or an identity admin verifies it or rejects it with a reason.
+
+Four methods and foreign documents. This module takes proofs in and finds them; the verdict is `accounts.verdicts`,
+one-time codes are `accounts.codes`, the outside service is `accounts.service_checks`, proving again is
+`accounts.reverification`.
+"""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
-from stdnum.cn import ric, uscc
-from stdnum.exceptions import ValidationError as NumberError
 
+from accounts import codes, numbers, reveals, sealing, service_checks, verdicts
+from accounts import documents as pictures
 from accounts.models import Identity, User
+from accounts.numbers import masked as masked_number
+from accounts.numbers import masked_name
+from accounts.numbers import normalise as normalise_number
+from accounts.sealing import Opened, opened
 from accounts.states import IDENTITY
-from core import audit, crypto, outbox
-from core.errors import NotFound, Refusal, field_error
+from accounts.verdicts import accept, locked, reject, verify, waits_for_service
+from core import audit, crypto
+from core.errors import Conflict, NotFound
 from core.roles import check
 from core.states import transition
 
-_MOBILE = re.compile(r"1[3-9]\d{9}\Z")
+__all__ = [
+    "Opened",
+    "accept",
+    "locked",
+    "masked_name",
+    "masked_number",
+    "normalise_number",
+    "opened",
+    "reject",
+    "reveal_for_decision",
+    "same_identity",
+    "submit",
+    "verify",
+    "waiting",
+    "waits_for_service",
+    "with_number",
+]
 
 
-def normalise_number(method: str, number: str) -> str:
-    """One spelling per number: full-width digits, spaces and prefixes folded, `x` as `X`. Refuses with 422 a number
-    whose check digit or form is wrong (GB 11643, GB 32100)."""
-    folded = re.sub(r"[\s\-]", "", unicodedata.normalize("NFKC", number)).upper()
-    try:
-        if method == "id_number":
-            return ric.validate(folded)
-        if method == "uscc":
-            return uscc.validate(folded)
-    except (NumberError, KeyError) as wrong:  # a county that python-stdnum does not list is a KeyError there
-        raise _invalid(
-            "number", "check_digit", _("This number can't be right: its form or check digit is wrong.")
-        ) from wrong
-    if method == "mobile":
-        folded = re.sub(r"^(?:\+|00)?86(?=1)", "", folded)
-        if not _MOBILE.match(folded):
-            raise _invalid("number", "invalid", _("This is not a mobile number."))
-        return folded
-    raise _invalid("method", "unknown", _("Unknown method."))
-
-
-def _invalid(field: str, code: str, detail: Any) -> Refusal:
-    return Refusal("fields_invalid", _("Some fields can't be taken."), errors=[field_error(field, code, detail)])
-
-
-def masked_number(number: str) -> str:
-    """First three and last two characters, e.g. 110***********21."""
-    return number[:3] + "*" * max(4, len(number) - 5) + number[-2:]
-
-
-def masked_name(name: str) -> str:
-    """The first character and stars."""
-    return name[:1] + "*" * min(3, max(1, len(name) - 1)) if name else ""
-
-
-def submit(*, user: User, method: str, name: str = "", number: str = "", token: str = "", by: Any) -> Identity:
-    """Hand in proof of identity; the user is pending until an admin decides. A newer proof replaces one that waits, and
-    one that was verified (GEN-10: a change is verified again). For the national service only a keyed digest of its
-    token is kept (GEN-11)."""
-    if method not in Identity.METHODS:
-        raise _invalid("method", "unknown", _("Unknown method."))
-    if method == "network_identity":
-        if not token:
-            raise _invalid("token", "required", _("The service's token is needed."))
-        normal, name = token, ""
-    else:
-        if not number:
-            raise _invalid("number", "required", _("A number is needed."))
-        normal = normalise_number(method, number)
-    if method == "id_number" and not name:
-        raise _invalid("name", "required", _("The name that belongs to the number is needed."))
-    expected = "organization" if method == "uscc" else "person"
-    if method in ("uscc", "id_number") and user.kind != expected:
-        raise _invalid("method", "not_for_this_kind", _("This method doesn't fit this kind of user."))
+def submit(
+    *,
+    user: User,
+    method: str,
+    name: str = "",
+    number: str = "",
+    token: str = "",
+    document_kind: str = "",
+    documents: list[str] | None = None,
+    by: Any,
+) -> Identity:
+    """Hand in proof of identity; the user is pending until it is verified. A newer proof replaces one that waits, and
+    one that was verified (GEN-10: a change is verified again). Of the national service's token a keyed digest is kept
+    (GEN-11). A mobile number is sent a code, a name and number are put to the verification service, each by a job and
+    only where one is configured. Refuses with 422 what doesn't fit the method, with 409 for a frozen account."""
+    normal, name = _read(user, method, name, number, token, document_kind, documents or [])
+    digest = crypto.digest(numbers.for_digest(method, normal, document_kind), f"identity.{method}")
     with transaction.atomic():
-        locked = User.objects.select_for_update().get(pk=user.pk)
-        for earlier in Identity.objects.select_for_update().filter(user=locked, state__in=["pending", "verified"]):
-            transition(IDENTITY, earlier, "replace", by=by)
-        identity = Identity(user=locked, method=method)
-        identity.number_digest = crypto.digest(normal, f"identity.{method}")
+        locked_user = User.objects.select_for_update().get(pk=user.pk)
+        if locked_user.frozen_at is not None:
+            raise Conflict("account_frozen", _("This account's data is only kept, not used, until its term is over."))
+        _replace_earlier(locked_user, by)
+        identity = Identity(user=locked_user, method=method, document_kind=document_kind, number_digest=digest)
+        is_asked = service_checks.is_asked(method, name)
         if method != "network_identity":
-            identity.number_sealed = crypto.seal(normal, f"identity:{identity.pk}:number")
-            identity.number_masked = masked_number(normal)
-        if name:
-            identity.name_sealed = crypto.seal(name, f"identity:{identity.pk}:name")
-            identity.name_masked = masked_name(name)
+            sealing.seal_into(identity, number=normal, name=name)
+        elif is_asked:
+            # The job must still know it; it goes with the answer (verdicts.end_check).
+            sealing.seal_into(identity, number=normal, shown=False)
+        identity.check_state = "waiting" if is_asked else "none"
         identity.save(force_insert=True)
-        locked.identity_status = "pending"
-        locked.save(update_fields=["identity_status"])
-        audit.record(action="identity.submitted", subject=f"user:{locked.pk}", by=by, data={"method": method})
-    user.identity_status = locked.identity_status
+        if documents:
+            pictures.claim(ids=documents, identity=identity, by=by)
+        # A grace ends with the identity that had it.
+        locked_user.identity_status, locked_user.reverify_by = "pending", None
+        locked_user.save(update_fields=["identity_status", "reverify_by"])
+        audit.record(action="identity.submitted", subject=f"user:{locked_user.pk}", by=by, data={"method": method})
+        if is_asked:
+            service_checks.expect(identity)
+        codes.expect(identity)
+    user.identity_status = locked_user.identity_status
     return identity
 
 
-def verify(*, identity_id: UUID, by: Any) -> Identity:
-    """An identity admin confirms that this is who they say they are. The user may publish from then on, and items that
-    waited for it are evaluated again."""
-    check(by, "identity.decide")
-    with transaction.atomic():
-        identity = _locked(identity_id)
-        identity.decided_by, identity.decided_at = by, Now()
-        transition(IDENTITY, identity, "verify", by=by, also=["decided_by", "decided_at"])
-        _set_status(identity.user, "verified", by)
-        outbox.emit("internal.user_may_publish", subject=str(identity.user_id), payload={})
-    return identity
+def _read(
+    user: User, method: str, name: str, number: str, token: str, document_kind: str, documents: list[str]
+) -> tuple[str, str]:
+    """The normalised number (or the token) and the name that is kept; refuses what doesn't fit the method."""
+    if method not in Identity.METHODS:
+        raise numbers.invalid("method", "unknown", _("Unknown method."))
+    if document_kind and method != "document":
+        raise numbers.invalid("document_kind", "not_for_this_method", _("This belongs to another method."))
+    if method == "network_identity":
+        if documents:
+            raise numbers.invalid("documents", "not_for_this_method", _("This method needs no documents."))
+        if not token:
+            raise numbers.invalid("token", "required", _("The service's token is needed."))
+        return token, ""
+    if not number:
+        raise numbers.invalid("number", "required", _("A number is needed."))
+    normal, name = numbers.normalise(method, number, document_kind), name.strip()
+    if method in ("id_number", "document") and not name:
+        raise numbers.invalid("name", "required", _("The name that belongs to the number is needed."))
+    if method == "document" and not documents:
+        raise numbers.invalid("documents", "required", _("A picture of the document is needed."))
+    expected = "organization" if method == "uscc" else "person"
+    if method in ("uscc", "id_number", "document") and user.kind != expected:
+        raise numbers.invalid("method", "not_for_this_kind", _("This method doesn't fit this kind of user."))
+    return normal, name
 
 
-def reject(*, identity_id: UUID, reason: str, by: Any) -> Identity:
-    """An identity admin says no, with a reason that the user will read."""
-    check(by, "identity.decide")
-    if not reason.strip():
-        raise _invalid("reason", "required", _("Say why: the user will read it."))
-    with transaction.atomic():
-        identity = _locked(identity_id)
-        identity.decided_by, identity.decided_at, identity.reject_reason = by, Now(), reason.strip()
-        transition(IDENTITY, identity, "reject", by=by, also=["decided_by", "decided_at", "reject_reason"])
-        _set_status(identity.user, "rejected", by)
-    return identity
-
-
-def _locked(identity_id: UUID) -> Identity:
-    # The user first, as everywhere: two people deciding at once queue up here and the second finds it decided.
-    owner = Identity.objects.filter(pk=identity_id).values_list("user_id", flat=True).first()
-    if owner is None:
-        raise NotFound("not_found", _("There is no such identity."))
-    user = User.objects.select_for_update().get(pk=owner)
-    identity = Identity.objects.select_for_update(of=("self",)).get(pk=identity_id)
-    identity.user = user
-    return identity
-
-
-def _set_status(user: User, status: str, by: Any) -> None:
-    user.identity_status = status
-    user.save(update_fields=["identity_status"])
-    audit.record(action=f"user.identity_{status}", subject=f"user:{user.pk}", by=by)
+def _replace_earlier(user: User, by: Any) -> None:
+    if user.identity_status == "unverified":
+        return  # a new user has handed in nothing: registration is the busiest path, and this is a query less
+    for earlier in Identity.objects.select_for_update().filter(user=user, state__in=["pending", "verified"]):
+        transition(IDENTITY, earlier, "replace", by=by, also=verdicts.end_check(earlier))
 
 
 def waiting() -> QuerySet[Identity]:
@@ -146,9 +130,11 @@ def waiting() -> QuerySet[Identity]:
     return Identity.objects.filter(state="pending").select_related("user", "user__service").order_by("submitted_at")
 
 
-def with_number(method: str, number: str) -> QuerySet[Identity]:
+def with_number(method: str, number: str, document_kind: str = "") -> QuerySet[Identity]:
     """Every identity with this number, by its keyed digest."""
-    return Identity.objects.filter(number_digest=crypto.digest(normalise_number(method, number), f"identity.{method}"))
+    normal = numbers.normalise(method, number, document_kind)
+    digest = crypto.digest(numbers.for_digest(method, normal, document_kind), f"identity.{method}")
+    return Identity.objects.filter(number_digest=digest)
 
 
 def same_identity(identity: Identity) -> QuerySet[Identity]:
@@ -158,18 +144,11 @@ def same_identity(identity: Identity) -> QuerySet[Identity]:
 
 def reveal_for_decision(*, identity_id: UUID, reason: str, by: Any) -> dict[str, str]:
     """Name and number in the clear for the person who decides. The ledger line is committed before the plaintext
-    leaves (security.md §4)."""
+    leaves, and counts towards the day's limit (security.md §4)."""
     check(by, "identity.decide")
-    if not reason.strip():
-        raise _invalid("reason", "required", _("Say why you need to see it."))
     identity = Identity.objects.filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("not_found", _("There is no such identity."))
-    with transaction.atomic():
-        audit.record(action="identity.revealed", subject=f"user:{identity.user_id}", by=by, reason=reason.strip())
-    shown = {}
-    if identity.number_sealed:
-        shown["number"] = crypto.unseal(bytes(identity.number_sealed), f"identity:{identity.pk}:number")
-    if identity.name_sealed:
-        shown["name"] = crypto.unseal(bytes(identity.name_sealed), f"identity:{identity.pk}:name")
-    return shown
+    reveals.note(user_id=identity.user_id, reason=reason, by=by)
+    number, name = opened(identity)
+    return {key: value for key, value in (("number", number), ("name", name)) if value}

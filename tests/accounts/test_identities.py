@@ -2,148 +2,60 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from django.db import IntegrityError, transaction
 
-from accounts import identities
-from accounts.models import Identity, User
-from core import audit, crypto
+from accounts import documents, guardians, identities, sealing, users, verdicts
+from accounts.models import Identity, Notice, User
+from core import audit, crypto, vault
 from core.errors import Conflict, Forbidden, NotFound, Refusal
 from core.ids import uuid7
 from core.models import AuditEvent, OutboxEvent
+from tests.accounts.pictures import png
+from tests.accounts.test_numbers import FULL_WIDTH, MOBILE, with_check_digit
 from tests.world import ID_NUMBER, OTHER_ID_NUMBER, USCC
-
-MOBILE = "13800138000"
-FULL_WIDTH = str.maketrans("0123456789X", "０１２３４５６７８９Ｘ")
-
-
-def with_check_digit(first_17: str) -> str:
-    """An ID number with the check digit of GB 11643, computed by its own text and not by the library under test."""
-    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    return first_17 + "10X98765432"[sum(int(d) * w for d, w in zip(first_17, weights, strict=True)) % 11]
-
-
-ENDS_WITH_X = next(n for n in (with_check_digit(f"110101190001{i:05}"[:17]) for i in range(2900, 3100)) if n[-1] == "X")
-
-# Numbers
-
-
-@pytest.mark.parametrize(
-    ("method", "typed", "normal"),
-    [
-        ("id_number", ID_NUMBER, ID_NUMBER),
-        ("id_number", f"  {ID_NUMBER} \n", ID_NUMBER),
-        ("id_number", f"{ID_NUMBER[:6]} {ID_NUMBER[6:14]} {ID_NUMBER[14:]}", ID_NUMBER),
-        ("id_number", f"{ID_NUMBER[:6]}-{ID_NUMBER[6:]}", ID_NUMBER),
-        ("id_number", ID_NUMBER.translate(FULL_WIDTH), ID_NUMBER),
-        ("id_number", f"{ID_NUMBER[:9]}\u3000{ID_NUMBER[9:]}", ID_NUMBER),
-        ("id_number", ENDS_WITH_X.lower(), ENDS_WITH_X),
-        ("id_number", ENDS_WITH_X.translate(FULL_WIDTH), ENDS_WITH_X),
-        ("uscc", USCC.lower(), USCC),
-        ("uscc", f" {USCC[:8]}-{USCC[8:]}", USCC),
-        ("mobile", MOBILE, MOBILE),
-        ("mobile", "138 0013 8000", MOBILE),
-        ("mobile", "+86 138-0013-8000", MOBILE),
-        ("mobile", "008613800138000", MOBILE),
-        ("mobile", "8613800138000", MOBILE),
-        ("mobile", "＋８６１３８００１３８０００", MOBILE),
-    ],
-)
-def test_every_spelling_of_a_number_is_one_number(method, typed, normal):
-    assert identities.normalise_number(method, typed) == normal
-
-
-@pytest.mark.parametrize(
-    ("method", "typed"),
-    [
-        ("id_number", ID_NUMBER[:-1] + str((int(ID_NUMBER[-1]) + 1) % 10)),  # wrong check digit
-        ("id_number", ID_NUMBER[:16] + ID_NUMBER[17] + ID_NUMBER[16]),  # two digits swapped
-        ("id_number", "110101900102982"),  # 15 digits, out of use since 2013
-        ("id_number", with_check_digit("99999919000102982")),  # a county that is in no list
-        ("id_number", with_check_digit("11010119000230982")),  # 30 February
-        ("id_number", with_check_digit("11010100000102982")),  # year 0
-        ("id_number", "X" * 18),
-        ("id_number", ID_NUMBER + "0"),
-        ("id_number", ""),
-        ("id_number", "١١٠١٠١١٩٠٠٠١٠٢٩٨٢٣"),  # digits of another script
-        ("id_number", "110101190001029八23"),
-        ("id_number", "\x00" * 18),
-        ("uscc", USCC[:-1] + "A"),
-        ("uscc", USCC[:-1]),
-        ("uscc", "91O10105MA01XXXXXX"),  # the letter O is never used
-        ("mobile", "12800138000"),
-        ("mobile", "1380013800"),
-        ("mobile", "+852 5123 4567"),
-        ("mobile", "86"),
-        ("password", "1"),
-    ],
-)
-def test_a_number_that_cannot_be_right_is_refused_with_422(method, typed):
-    with pytest.raises(Refusal) as refused:
-        identities.normalise_number(method, typed)
-    assert (refused.value.status, refused.value.code) == (422, "fields_invalid")
-    assert refused.value.errors[0]["field"] in ("number", "method")
-
-
-@given(method=st.sampled_from(["id_number", "uscc", "mobile"]), typed=st.text(max_size=24))
-def test_whatever_is_typed_is_a_number_or_a_refusal_and_never_anything_else(method, typed):
-    try:
-        normal = identities.normalise_number(method, typed)
-    except Refusal as refusal:
-        assert refusal.status == 422
-    else:
-        assert identities.normalise_number(method, normal) == normal
-
-
-@given(first=st.from_regex(r"[1-9][0-9]{16}", fullmatch=True))
-def test_whatever_county_and_date_a_number_holds_it_is_taken_or_refused(first):
-    try:
-        assert len(identities.normalise_number("id_number", with_check_digit(first))) == 18
-    except Refusal as refusal:
-        assert refusal.errors[0]["code"] == "check_digit"
-
-
-VECTORS = Path(__file__).resolve().parents[3] / "shared" / "data" / "id_number_vectors" / "vectors.jsonl"
-
-
-@pytest.mark.skipif(not VECTORS.exists(), reason="the optional number vectors are not beside this checkout")
-def test_published_vectors_are_judged_as_their_publishers_judge_them():
-    judged = 0
-    for line in VECTORS.read_text(encoding="utf-8").splitlines():
-        vector = json.loads(line)
-        mobile = vector["kind"] == "phone" and vector.get("region") == "CN" and vector.get("phone_type") == "MOBILE"
-        method = {"resident_id": "id_number", "uscc": "uscc"}.get(vector["kind"]) or ("mobile" if mobile else None)
-        if method is None:
-            continue
-        typed = vector["value"].removeprefix("tel:")
-        try:
-            identities.normalise_number(method, typed)
-            taken = True
-        except Refusal:
-            taken = False
-        assert taken == vector["valid"], vector["id"]
-        judged += 1
-    assert judged > 150
-
 
 # Encryption
 
 
-def test_a_number_lies_encrypted_with_its_own_row_and_field_and_opens_nowhere_else(world):
+def test_a_number_lies_encrypted_for_its_own_user_row_and_field_and_opens_nowhere_else(world):
     mine, theirs = world.wen.identities.get(), world.qian.identities.get()
     number, name = bytes(mine.number_sealed), bytes(mine.name_sealed)
-    assert crypto.unseal(number, f"identity:{mine.pk}:number") == ID_NUMBER
-    for sealed, context in (
-        (number, f"identity:{theirs.pk}:number"),  # another row
-        (number, f"identity:{mine.pk}:name"),  # another field
-        (name, f"identity:{mine.pk}:number"),
+    assert identities.opened(mine) == (ID_NUMBER, "试名")
+    subject = sealing.subject_of(world.wen.pk)
+    for sealed, whose, context in (
+        (number, subject, f"identity:{theirs.pk}:number"),  # another row
+        (number, subject, f"identity:{mine.pk}:name"),  # another field
+        (name, subject, f"identity:{mine.pk}:number"),
+        (number, sealing.subject_of(world.qian.pk), f"identity:{mine.pk}:number"),  # another user's key
     ):
         with pytest.raises(crypto.Unreadable):
-            crypto.unseal(sealed, context)
+            vault.unseal(sealed, subject=whose, context=context)
+
+
+def test_what_was_sealed_before_there_were_data_keys_still_opens(world):
+    identity = world.wen.identities.get()
+    identity.number_sealed = crypto.seal(ID_NUMBER, f"identity:{identity.pk}:number")
+    identity.save(update_fields=["number_sealed"])
+    assert identities.opened(Identity.objects.get(pk=identity.pk)) == (ID_NUMBER, "试名")
+
+
+def test_what_was_erased_opens_no_more_and_takes_nothing_new(world):
+    identity = world.wen.identities.get()
+    vault.shred([sealing.subject_of(world.wen.pk)])
+    for read in (identities.opened, sealing.number_of):
+        with pytest.raises(vault.Shredded):
+            read(identity)
+    with pytest.raises(vault.Shredded):
+        sealing.key_for(world.wen.pk)
+
+
+def test_a_user_has_one_data_key_however_often_and_by_how_many_it_is_asked_for(open_world, at_once):
+    user = open_world.liu
+    keys = at_once(*[lambda: sealing.key_for(user.pk)] * 4)
+    assert len(set(keys)) == 1 and keys[0] == vault.data_key(sealing.subject_of(user.pk))
 
 
 def test_ciphertexts_swapped_in_the_database_are_an_error_for_whoever_looks_never_somebody_elses_number(world):
@@ -172,11 +84,6 @@ def test_of_the_national_service_only_a_digest_is_kept(world):
         "",
     )
     assert bytes(identity.number_digest) == crypto.digest("a-token-of-theirs", "identity.network_identity")
-
-
-@pytest.mark.parametrize(("number", "masked"), [(ID_NUMBER, "110*************23"), (MOBILE, "138******00")])
-def test_masks_keep_five_characters(number, masked):
-    assert identities.masked_number(number) == masked
 
 
 # Handing in
@@ -213,6 +120,13 @@ def test_a_newer_proof_replaces_one_that_waits_and_one_that_was_verified(world):
         ({"method": "uscc", "number": USCC}, "method"),
         ({"method": "network_identity"}, "token"),
         ({"method": "passport", "number": "1"}, "method"),
+        ({"method": "document", "number": "E12345678", "name": "x"}, "document_kind"),
+        ({"method": "document", "document_kind": "passport", "number": "E1", "name": "x"}, "number"),
+        ({"method": "document", "document_kind": "passport", "number": "E12345678"}, "name"),
+        ({"method": "document", "document_kind": "passport", "number": "E12345678", "name": "x"}, "documents"),
+        ({"method": "mobile", "number": MOBILE, "document_kind": "passport"}, "document_kind"),
+        ({"method": "network_identity", "token": "t", "documents": ["x"]}, "documents"),
+        ({"method": "mobile", "number": MOBILE, "documents": ["no-upload"]}, "documents"),
     ],
 )
 def test_a_proof_that_does_not_fit_is_refused_and_nothing_is_written(world, given_, field):
@@ -297,7 +211,7 @@ def test_a_look_needs_a_reason_and_leaves_its_line_before_the_number_is_read(wor
         raise RuntimeError("the ledger is away")
 
     monkeypatch.setattr(identities.audit, "record", broken)
-    monkeypatch.setattr(identities.crypto, "unseal", lambda *a: pytest.fail("read without a ledger line"))
+    monkeypatch.setattr(identities, "opened", lambda *a: pytest.fail("read without a ledger line"))
     with pytest.raises(RuntimeError):
         identities.reveal_for_decision(identity_id=identity.pk, reason="核对", by=world.zhou)
 
@@ -336,3 +250,204 @@ def test_a_new_proof_and_a_decision_at_once_never_leave_a_verified_user_with_an_
     assert User.objects.get(pk=world.liu.pk).identity_status == "pending"
     assert world.liu.identities.filter(state="pending").count() == 1
     assert world.liu.identities.filter(state="verified").count() == 0
+
+
+# Documents, and what else a proof may carry
+
+
+@pytest.fixture(autouse=True)
+def evidence_of_the_test(settings, tmp_path):
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "evidence": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(tmp_path / "evidence")},
+        },
+    }
+
+
+def picture(world, kind="passport"):
+    return str(
+        documents.take(service=world.service, data=png(), media_type="image/png", kind=kind, by="client:test").pk
+    )
+
+
+def passport(world, **changes):
+    given_ = {
+        "method": "document",
+        "document_kind": "passport",
+        "number": "E12345678",
+        "name": "Ann Example",
+        **changes,
+    }
+    given_.setdefault("documents", None)
+    if given_["documents"] is None:
+        given_["documents"] = [picture(world)]
+    return identities.submit(user=world.liu, by="client:test", **given_)
+
+
+def test_a_passport_with_its_picture_waits_for_a_person(world):
+    identity = passport(world)
+    identity.refresh_from_db()
+    assert (identity.state, identity.check_state, identity.document_kind) == ("pending", "none", "passport")
+    assert identities.opened(identity) == ("E12345678", "Ann Example")
+    assert [d.kind for d in documents.of(identity)] == ["passport"]
+    assert list(identities.with_number("document", " e1234-5678 ", "passport")) == [identity]
+    assert not identities.with_number("document", "12345678", "taiwan_permit").exists()
+    identities.verify(identity_id=identity.pk, by=world.zhou)
+    world.liu.refresh_from_db()
+    assert (world.liu.may_publish, world.liu.minor) == (True, None)
+
+
+def test_a_picture_that_cannot_be_claimed_leaves_nothing_behind(world):
+    before = (Identity.objects.count(), AuditEvent.objects.count(), world.liu.identity_status)
+    with pytest.raises(Refusal) as refused:
+        passport(world, documents=[str(uuid7())])
+    assert refused.value.errors[0]["field"] == "documents"
+    world.liu.refresh_from_db()
+    assert (Identity.objects.count(), AuditEvent.objects.count(), world.liu.identity_status) == before
+
+
+def test_an_account_whose_data_is_only_kept_takes_no_proof_and_is_not_verified(world):
+    """GEN-09."""
+    identity = pending(world)
+    User.objects.filter(pk=world.liu.pk).update(frozen_at="2026-01-01T00:00Z", retain_until="2036-01-01T00:00Z")
+    for call in (lambda: pending(world), lambda: identities.verify(identity_id=identity.pk, by=world.zhou)):
+        with pytest.raises(Conflict) as refused:
+            call()
+        assert refused.value.code == "account_frozen"
+
+
+# Minors (GEN-07)
+
+
+def born(years_ago: int) -> str:
+    return with_check_digit(f"110101{date.today().year - years_ago}0102982")
+
+
+@pytest.mark.parametrize(("years", "minor"), [(30, False), (18, False), (17, True), (14, True)])
+def test_verifying_notes_whether_the_user_is_a_minor(world, years, minor):
+    identity = pending(world, number=born(years))
+    identities.verify(identity_id=identity.pk, by=world.zhou)
+    world.liu.refresh_from_db()
+    assert (world.liu.minor, world.liu.may_publish) == (minor, True)
+
+
+def test_a_child_is_verified_once_the_guardians_consent_is_in_force_and_not_before(world):
+    identity = identities.submit(
+        user=world.liu, method="id_number", name="试名", number=born(10), documents=[picture(world, "consent")], by="c"
+    )
+    with pytest.raises(Conflict) as refused:
+        identities.verify(identity_id=identity.pk, by=world.zhou)
+    assert refused.value.code == "guardian_consent_required"
+    consent = guardians.record(
+        user=world.liu, relation="mother", name="试母", document_id=identity.documents.get().pk, by=world.zhou
+    )
+    guardians.withdraw(consent_id=consent.pk, reason="试", by=world.zhou)
+    with pytest.raises(Conflict):
+        identities.verify(identity_id=identity.pk, by=world.zhou)
+    guardians.record(
+        user=world.liu, relation="mother", name="试母", document_id=identity.documents.get().pk, by=world.zhou
+    )
+    identities.verify(identity_id=identity.pk, by=world.zhou)
+    world.liu.refresh_from_db()
+    assert (world.liu.minor, world.liu.may_publish) == (True, True)
+
+
+def test_the_age_below_which_a_guardian_is_needed_is_the_operators(world, monkeypatch):
+    monkeypatch.setenv("MINGJIAN_GUARDIAN_AGE", "18")
+    identity = pending(world, number=born(17))
+    with pytest.raises(Conflict) as refused:
+        identities.verify(identity_id=identity.pk, by=world.zhou)
+    assert refused.value.code == "guardian_consent_required"
+
+
+def test_nobody_verifies_what_cannot_be_read(world):
+    identity = pending(world)
+    Identity.objects.filter(pk=identity.pk).update(number_sealed=b"v2." + b"x" * 60)
+    with pytest.raises(Conflict) as refused:
+        identities.verify(identity_id=identity.pk, by=world.zhou)
+    assert refused.value.code == "identity_unreadable"
+
+
+# How many accounts an identity may have
+
+
+def somebody(world, name):
+    return users.register(service=world.service, external_id=name, kind="person", display_name=name, by="client:test")[
+        0
+    ]
+
+
+def test_an_identity_has_as_many_accounts_as_the_operator_allows(world, monkeypatch):
+    monkeypatch.setenv("MINGJIAN_ACCOUNTS_PER_IDENTITY", "2")
+    third = pending(world, somebody(world, "u3"), ID_NUMBER)  # wen and ma have it
+    with pytest.raises(Conflict) as refused:
+        identities.verify(identity_id=third.pk, by=world.zhou)
+    assert (refused.value.code, refused.value.extra["limit"]) == ("identity_limit", 2)
+    third.refresh_from_db()
+    assert third.state == "pending"
+    renewed = pending(world, world.wen, ID_NUMBER)  # one of the two proves theirs again: no account more
+    assert identities.verify(identity_id=renewed.pk, by=world.zhou).state == "verified"
+    monkeypatch.setenv("MINGJIAN_ACCOUNTS_PER_IDENTITY", "0")
+    assert identities.verify(identity_id=third.pk, by=world.zhou).state == "verified"
+
+
+def test_two_admins_at_once_do_not_exceed_the_limit(open_world, at_once, monkeypatch):
+    monkeypatch.setenv("MINGJIAN_ACCOUNTS_PER_IDENTITY", "3")
+    world = open_world
+    waiting = [pending(world, somebody(world, f"u{n}"), ID_NUMBER) for n in range(4)]
+    results = at_once(*[lambda i=i: identities.verify(identity_id=i.pk, by=world.zhou) for i in waiting])
+    codes = sorted(getattr(r, "code", "verified") for r in results)
+    assert codes == ["identity_limit"] * 3 + ["verified"]
+    digest = bytes(waiting[0].number_digest)
+    assert Identity.objects.filter(number_digest=digest, state="verified").count() == 3
+
+
+def test_a_rejected_or_replaced_identity_takes_no_place(world, monkeypatch):
+    monkeypatch.setenv("MINGJIAN_ACCOUNTS_PER_IDENTITY", "2")
+    pending(world, world.ma, OTHER_ID_NUMBER)  # ma has another identity now
+    third = pending(world, somebody(world, "u3"), ID_NUMBER)
+    assert identities.verify(identity_id=third.pk, by=world.zhou).state == "verified"
+
+
+# The rest of a verdict
+
+
+@pytest.mark.parametrize(("days", "expires"), [("10", timedelta(days=10)), ("0", None)])
+def test_a_verified_identity_expires_when_the_operator_says(world, monkeypatch, days, expires):
+    monkeypatch.setenv("MINGJIAN_IDENTITY_EXPIRY_DAYS", days)
+    identity = pending(world)
+    identities.verify(identity_id=identity.pk, by=world.zhou)
+    identity.refresh_from_db()
+    if expires is None:
+        assert identity.expires_at is None
+    else:
+        assert abs(identity.expires_at - identity.decided_at - expires) < timedelta(seconds=1)
+
+
+def test_a_rejection_names_who_rejected_and_tells_the_user_why(world):
+    identity = pending(world)
+    identities.reject(identity_id=identity.pk, reason="照片不清", by=world.zhou)
+    identity.refresh_from_db()
+    notice = Notice.objects.get(user=world.liu, kind="identity_rejected")
+    assert identity.rejected_by == world.zhou and "照片不清" in notice.body
+
+
+def test_a_verdict_without_a_person_names_nobody_and_needs_a_verifier(world):
+    identity = pending(world)
+    with transaction.atomic():
+        assert (
+            verdicts.accept_without_person(verdicts.locked(identity.pk), method="verification_service", by="s:t") == ""
+        )
+    identity.refresh_from_db()
+    assert (identity.decided_by, identity.verified_by_method) == (None, "verification_service")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Identity.objects.filter(pk=identity.pk).update(verified_by_method="")
+
+
+def test_registration_asks_the_database_little(world, django_assert_max_num_queries):
+    """A user's first proof: savepoint, user, data key, identity and its history, user and its history, ledger."""
+    user = somebody(world, "first")
+    with django_assert_max_num_queries(9):
+        pending(world, user)

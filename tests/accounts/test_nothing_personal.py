@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import re
 
 from django.db import connection
 from django.urls import reverse
@@ -67,9 +68,15 @@ def test_after_a_whole_run_nothing_personal_lies_anywhere(world, api, login, cap
     shown = zhou.post(reverse("verification_reveal", args=[first.pk]), {"reason": "核对"})
     assert NUMBER.encode() in shown.content  # it is there where it belongs
     zhou.get("/users/verification/")
-    zhou.post(reverse("verification_decide", args=[first.pk]), {"outcome": "verify"})
-    zhou.post(reverse("verification_decide", args=[second.pk]), {"outcome": "reject", "reason": "不符"})
-    zhou.post(reverse("verification_decide", args=[third.pk]), {"outcome": "verify"})
+    for identity, given in (
+        (first, {"outcome": "verify"}),
+        (second, {"outcome": "reject", "reason": "不符"}),
+        (third, {"outcome": "verify"}),
+    ):
+        page = zhou.get(f"/users/verification/?open={identity.pk}").content.decode()
+        token = re.search(r'name="token" value="([^"]+)"', page)[1]
+        decided = zhou.post(reverse("verification_decide", args=[identity.pk]), {**given, "token": token})
+        assert decided.status_code == 302
     for number in (NUMBER, MOBILE, NUMBER[:-1] + "?"):
         zhou.post("/users/by-number/", {"number": number})
     chen.post(reverse("measure_apply", args=[first.user_id]), {"kind": "suspend", "ground": "测试"})
