@@ -56,6 +56,14 @@ class PersonRequest(models.Model):
                 | models.Q(decided_by=None)
                 | (models.Q(proposed_by__isnull=False) & ~models.Q(proposed_by=models.F("decided_by"))),
             ),
+            models.CheckConstraint(
+                name="what_is_deleted_was_decided_by_a_second_person",
+                condition=~models.Q(kind="delete", state__in=["frozen", "done"])
+                | (
+                    models.Q(proposed_by__isnull=False, decided_by__isnull=False)
+                    & ~models.Q(proposed_by=models.F("decided_by"))
+                ),
+            ),
             models.UniqueConstraint(
                 fields=["user", "kind"],
                 condition=models.Q(state__in=["received", "working"]),
@@ -66,3 +74,8 @@ class PersonRequest(models.Model):
             # Used by the list of open requests, most urgent first.
             models.Index(fields=["due_at"], name="request_open", condition=models.Q(state__in=["received", "working"])),
         ]
+
+    @property
+    def kind_words(self) -> str:
+        """What is asked for, in words."""
+        return str(self.KINDS[self.kind])

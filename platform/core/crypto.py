@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import os
 from functools import cache
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+
+from core import pepper
 
 VERSION = b"v1"
 
@@ -55,18 +54,11 @@ def unseal(sealed: bytes, context: str) -> str:
     return opened.decode("utf-8")
 
 
-@cache
-def _digest_key(purpose: str) -> bytes:
-    root = base64.urlsafe_b64decode(settings.DIGEST_KEY)
-    if len(root) != 32:
-        raise Unreadable("the digest key is not 32 bytes")
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=purpose.encode()).derive(root)
-
-
 def digest(value: str, purpose: str) -> bytes:
     """A keyed digest (HMAC-SHA256, one key per purpose) by which an identifier is found. An unkeyed hash of an ID
-    number is as good as the number: there are only 10^11 of them."""
-    return hmac.new(_digest_key(purpose), purpose.encode() + b"\x00" + value.encode("utf-8"), hashlib.sha256).digest()
+    number is as good as the number: there are only 10^11 of them. Raises pepper.Away (503) while the key can't be
+    reached."""
+    return pepper.digest(value, purpose)
 
 
 def key_hash(secret: str) -> bytes:

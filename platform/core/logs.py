@@ -9,10 +9,13 @@ from typing import Any
 import msgspec
 import structlog
 
+from core import tracebacks
+
 # The last net under "nothing personal goes into logs": identifiers and keys that slipped into a message.
 _PERSONAL = re.compile(
     r"(?<!\d)1[3-9]\d{9}(?!\d)|(?<!\d)\d{17}[\dXx](?![\dXx])|(?<![0-9A-Z])9[1-9][0-9A-Z]{16}(?![0-9A-Z])"
     r"|mj_[A-Za-z0-9_-]{20,}|whsec_[A-Za-z0-9+/=]+"
+    r"|(?<=/)[A-Za-z0-9_-]{40,}={0,2}(?![A-Za-z0-9_-])"  # tokens in addresses: invitations, appeals, status pages
 )
 
 
@@ -32,7 +35,7 @@ _shared: list[Any] = [
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.format_exc_info,
+    tracebacks.processor,
     _scrub,
 ]
 

@@ -36,6 +36,22 @@ def keys_are_set(**kwargs: Any) -> list[Error]:
     found = []
     if not settings.FIELD_KEYS.get(settings.FIELD_KEY_ID):
         found.append(Error("FIELD_KEY (or FIELD_KEYS with FIELD_KEY_ID) is not set.", id="core.E002"))
-    if not settings.DIGEST_KEY:
-        found.append(Error("DIGEST_KEY is not set.", id="core.E003"))
+    if not (settings.DIGEST_KEY or settings.DIGEST_KEY_FILE or settings.PEPPER_SOCKET):
+        found.append(Error("None of DIGEST_KEY, DIGEST_KEY_FILE and PEPPER_SOCKET is set.", id="core.E003"))
     return found
+
+
+@register("database")
+def keys_that_are_named(app_configs: Any = None, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """A field key that data keys still name must be configured: without it those people's data can't be opened."""
+    if not databases:
+        return []
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT to_regclass('core_datakey') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return []
+        cursor.execute("SELECT DISTINCT key_id FROM core_datakey WHERE wrapped IS NOT NULL")
+        missing = sorted({row[0] for row in cursor.fetchall()} - {k for k, v in settings.FIELD_KEYS.items() if v})
+    if not missing:
+        return []
+    return [Error(f"Data is sealed under keys that FIELD_KEYS lacks: {', '.join(missing)}.", id="core.E004")]

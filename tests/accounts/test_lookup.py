@@ -11,7 +11,7 @@ from accounts.models import Identity
 from core import crypto
 from core.errors import Forbidden, Refusal
 from core.models import AuditEvent
-from tests.accounts.test_identities import FULL_WIDTH, with_check_digit
+from tests.accounts.test_numbers import FULL_WIDTH, with_check_digit
 from tests.world import ID_NUMBER, OTHER_ID_NUMBER, USCC
 
 

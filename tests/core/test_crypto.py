@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import crypto
+from core import crypto, pepper
 
 
 @pytest.fixture
@@ -22,10 +25,8 @@ def keys(settings):
     }
     settings.FIELD_KEY_ID = "2"
     crypto._field_key.cache_clear()
-    crypto._digest_key.cache_clear()
     yield settings
     crypto._field_key.cache_clear()
-    crypto._digest_key.cache_clear()
 
 
 @given(text=st.text(), context=st.text())
@@ -87,13 +88,19 @@ def test_digests_are_keyed_and_differ_by_purpose(keys):
     assert digest != crypto.digest(number, "identity.id_number")
     assert digest not in {hashlib.new(name, number.encode()).digest() for name in ("sha256", "sha3_256", "blake2s")}
     keys.DIGEST_KEY = base64.urlsafe_b64encode(b"e" * 32).decode()
-    crypto._digest_key.cache_clear()
     assert crypto.digest(number, "identity.mobile") != digest
     keys.DIGEST_KEY = base64.urlsafe_b64encode(b"e" * 8).decode()
-    crypto._digest_key.cache_clear()
-    with pytest.raises(crypto.Unreadable):
+    with pytest.raises(pepper.Away):
         crypto.digest(number, "identity.mobile")
 
 
 def test_the_purpose_and_the_value_cannot_flow_into_each_other():
     assert crypto.digest("b", "a\x00") != crypto.digest("\x00b", "a")
+
+
+def test_digests_are_what_they_were_before_the_key_had_a_port(keys):
+    """A changed derivation would lose every identity that was registered before."""
+    keys.DIGEST_KEY = base64.urlsafe_b64encode(b"d" * 32).decode()
+    own = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"identity.mobile").derive(b"d" * 32)
+    expected = hmac.new(own, b"identity.mobile\x0013800138000", hashlib.sha256).digest()
+    assert crypto.digest("13800138000", "identity.mobile") == expected
