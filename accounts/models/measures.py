@@ -46,6 +46,11 @@ class Measure(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     lift_reason = models.TextField(blank=True, default="")
+    # Until when it may be appealed, as published on the day it was made: a later change of the option never shortens it
+    # (contract.md ruling 9). Empty only for measures older than this column.
+    appeal_until = models.DateTimeField(null=True, blank=True)
+    # When an appeal against it succeeded, whatever its state was then: such a measure never counts against the user.
+    overturned_at = models.DateTimeField(null=True, blank=True)
     history = HistoricalRecords()
 
     class Meta:
@@ -129,4 +134,19 @@ class Appeal(models.Model):
         indexes = [
             # Used by the desk's list of open appeals, most urgent first.
             models.Index(fields=["due_at"], name="appeal_open", condition=models.Q(state="open")),
+        ]
+
+
+class PublicAttempt(models.Model):
+    """One try at a public form: counted per address and per link, forgotten after a day. Both only as keyed digests."""
+
+    digest = models.BinaryField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [
+            # Used to count the tries of the last hour.
+            models.Index(fields=["digest", "at"], name="attempt_by_digest"),
+            # Used by the clock that forgets them.
+            models.Index(fields=["at"], name="attempt_by_time"),
         ]
