@@ -10,10 +10,11 @@ class ModerationConfig(AppConfig):
 
     def ready(self) -> None:
         from core import outbox
-        from moderation import reevaluation, screening  # noqa: F401
+        from moderation import personal_data, reevaluation, screening  # noqa: F401
 
         # An operator's own checks: modules that call `moderation.checks.register` when they are imported.
         for module in settings.CHECK_MODULES:
             import_module(module)
         outbox.subscribe("internal.user_may_publish", reevaluation.JOB)
         outbox.subscribe("gate.opened", reevaluation.JOB)
+        outbox.subscribe("internal.acceptance_eased", reevaluation.JOB)

@@ -97,6 +97,7 @@ HELD_WORDS = {
     "account_suspended": _("Held: the account is suspended."),
     "account_closed": _("Held: the account is closed."),
     "function_limited": _("Held: this function is limited for the account."),
+    "acceptance_required": _("Held: the user must first accept the current terms. It comes back when they did."),
 }
 
 

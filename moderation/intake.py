@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 from django.utils.translation import gettext as _
 
+from accounts.acceptances import Wanted
 from accounts.models import Measure
 from core import gates, jsonbody
 from core.errors import Conflict, Forbidden, Refusal, field_error
@@ -84,6 +85,7 @@ class _Context:
     users: dict[str, tuple[UUID, str, str]] = field(default_factory=dict)
     closed: tuple[str, str] | None = None
     limited: dict[UUID, set[str]] = field(default_factory=dict)
+    wanted: dict[UUID, Wanted] = field(default_factory=dict)
 
 
 def read_line(raw: bytes, *, files: dict[str, str] | None = None) -> Line:
@@ -239,7 +241,8 @@ def _admit(line: Line, context: _Context, functions: dict[str, Function]) -> tup
     if user is None:
         raise _invalid("user", "user_unknown", _("This user was never registered."))
     user_id, identity_status, account_status = user
-    refuse_unless_allowed(identity_status, account_status, body.function, context.limited.get(user_id, set()))
+    limited, wanted = context.limited.get(user_id, set()), context.wanted.get(user_id)
+    refuse_unless_allowed(identity_status, account_status, body.function, limited, wanted)
     if function.edits_biometrics and not body.consent_prompt_acknowledged:
         raise Refusal(
             "consent_prompt_required",
@@ -255,8 +258,11 @@ def _admit(line: Line, context: _Context, functions: dict[str, Function]) -> tup
     return body, function, user_id
 
 
-def refuse_unless_allowed(identity_status: str, account_status: str, function: str, limited: set[str]) -> None:
-    """DS-09b, DS-10e: refuse with 403 unless this account may publish through this function now."""
+def refuse_unless_allowed(
+    identity_status: str, account_status: str, function: str, limited: set[str], wanted: Wanted | None = None
+) -> None:
+    """DS-09b, DS-10e, DS-08b: refuse with 403 unless this account may publish through this function now. `wanted` is a
+    document that its user must accept first."""
     if account_status == "suspended":
         raise Forbidden("account_suspended", _("This account is suspended."))
     if account_status == "closed":
@@ -265,6 +271,10 @@ def refuse_unless_allowed(identity_status: str, account_status: str, function: s
         raise Forbidden("function_limited", _("This function is limited for this account."))
     if identity_status != "verified":
         raise Forbidden("identity_not_verified", _("This user's real identity is not verified."))
+    if wanted:
+        raise Forbidden(
+            "acceptance_required", _("This user must first accept the current terms."), extra=wanted._asdict()
+        )
 
 
 def _context(service: Service, lines: Sequence[Line]) -> _Context:
@@ -279,8 +289,10 @@ def _context(service: Service, lines: Sequence[Line]) -> _Context:
             found.items[key] = (pk, one, two)
         elif what == "user":
             found.users[key] = (pk, one, two)
-        else:
+        elif what == "gate":
             found.closed = (key, one)
+        else:
+            found.wanted[pk] = min(found.wanted.get(pk, Wanted(key, int(one))), Wanted(key, int(one)))
     found.limited = limited_functions([pk for pk, _i, status in found.users.values() if status == "limited"])
     return found
 

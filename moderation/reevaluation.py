@@ -7,7 +7,14 @@ from django.db import connection
 from core import jobs
 
 JOB = "moderation.reevaluate"
-_CAUSES = ["gate_closed", "identity_not_verified", "account_suspended", "account_closed", "function_limited"]
+_CAUSES = [
+    "gate_closed",
+    "identity_not_verified",
+    "account_suspended",
+    "account_closed",
+    "function_limited",
+    "acceptance_required",
+]
 
 
 def reevaluate(job: jobs.Claimed) -> None:

@@ -15,14 +15,14 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
+from accounts.acceptances import Wanted
 from accounts.models import User
-from core import gates, jobs, jsonbody
+from core import jobs, jsonbody
 from core.errors import Refusal
 from core.ids import uuid7
-from core.models import Gate
 from core.options import option
 from core.sql import run
-from governance.models import Category
+from governance.models import Category, Document
 from labeling import text as text_label
 from moderation import checks, library, policy
 from moderation.intake import limited_functions, refuse_unless_allowed
@@ -113,8 +113,9 @@ def _write(claimed: list[jobs.Claimed], looked: dict[UUID, Looked]) -> None:
 
 
 def hold_back(results: Sequence[Looked]) -> None:
-    """Intake is not the last gate: for what the policy would release, ask identity, account, function and gates again,
-    with the users' rows locked against change until we commit, and make the label. What may not go out now is held."""
+    """Intake is not the last gate: for what the policy would release, ask identity, account, function, acceptances and
+    gates again, with the users' rows locked against change until we commit, and make the label. What may not go out now
+    is held."""
     out = [r for r in results if r.verdict.disposition == RELEASE]
     if not out:
         return
@@ -126,9 +127,10 @@ def hold_back(results: Sequence[Looked]) -> None:
         )
     }
     limited = limited_functions([u.pk for u in users.values() if u.account_status == "limited"])
-    closures = list(gates.in_force().filter(capability__in=[Gate.RELEASE, Gate.SERVICE]))
+    closed, wanted = _now(list(users))
     for result in out:
-        result.held_for = _held_for(result.item, users[result.item.user_id], limited, closures)
+        user = users[result.item.user_id]
+        result.held_for = _held_for(result.item, user, limited, closed, wanted.get(user.pk))
         if not result.held_for:
             item = result.item
             result.label = text_label.label(
@@ -139,12 +141,35 @@ def hold_back(results: Sequence[Looked]) -> None:
             )
 
 
-def _held_for(item: Submission, user: User, limited: dict[UUID, set[str]], closures: Sequence[Gate]) -> str:
-    if any(c.service_id in (None, item.service_id) for c in closures):
+def _now(users: list[UUID]) -> tuple[set[UUID | None], dict[UUID, Wanted]]:
+    """The services whose gate is closed (None: of all), and the document that each of these users must accept first."""
+    closed: set[UUID | None] = set()
+    wanted: dict[UUID, Wanted] = {}
+    rows = run("moderation/release_context", {"users": users})
+    if any(row[0] == "wanted" for row in rows):
+        # Somebody is held for a document: whoever asks for less of it waits for this transaction, or is seen here.
+        Document.objects.raw("SELECT id FROM governance_document WHERE required_number IS NOT NULL FOR SHARE")[:]
+        rows = run("moderation/release_context", {"users": users})
+    for what, pk, code, number in rows:
+        if what == "gate":
+            closed.add(pk)
+        else:
+            wanted[pk] = Wanted(code, number)
+    return closed, wanted
+
+
+def _held_for(
+    item: Submission,
+    user: User,
+    limited: dict[UUID, set[str]],
+    closed: set[UUID | None],
+    wanted: Wanted | None,
+) -> str:
+    if None in closed or item.service_id in closed:
         return "gate_closed"
     try:
         refuse_unless_allowed(
-            user.identity_status, user.account_status, item.function.code, limited.get(user.pk, set())
+            user.identity_status, user.account_status, item.function.code, limited.get(user.pk, set()), wanted
         )
     except Refusal as refusal:
         return refusal.code

@@ -1,4 +1,4 @@
-"""Registration of users and what the API says of them. Views parse, call one command and render."""
+"""Registration of users, changes, and what the API says of them. Views parse, call one command and render."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 from django.http import HttpResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 
 from accounts import measures, users
-from accounts.api.reading import invalid, read_body, respond
+from accounts.api.reading import read_body, respond
 from accounts.keys import require_scope
+from accounts.models import User
 from core.api import ApiView
 
 
@@ -22,6 +22,34 @@ class UserIn(msgspec.Struct, forbid_unknown_fields=True):
     kind: str
     display_name: str
     region: str = ""
+    profession: str = ""
+    institution: str = ""
+    contact: str = ""
+    device: str = ""
+    address: str = ""
+
+
+class ChangeIn(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a change: what is left out stays as it is."""
+
+    display_name: str | None = None
+    region: str | None = None
+    profession: str | None = None
+    institution: str | None = None
+    contact: str | None = None
+    device: str | None = None
+    address: str | None = None
+
+
+_DETAILS = {
+    "region": {"type": "string", "maxLength": 40, "description": "As the user says"},
+    "profession": {"type": "string", "maxLength": 80},
+    "institution": {"type": "string", "maxLength": 120},
+    "contact": {"type": "string", "format": "email", "maxLength": 120, "description": "Sealed; told back masked"},
+    "device": {"type": "string", "maxLength": 200, "description": "Your id of the device; only a digest is kept"},
+    "address": {"type": "string", "maxLength": 60, "description": "IP address; only its region is kept"},
+}
+_NAME = {"type": "string", "minLength": 1, "maxLength": 80}
 
 
 class UsersView(ApiView):
@@ -40,8 +68,8 @@ class UsersView(ApiView):
                 "properties": {
                     "external_id": {"type": "string", "minLength": 1, "maxLength": 128},
                     "kind": {"type": "string", "enum": ["person", "organization"]},
-                    "display_name": {"type": "string", "minLength": 1, "maxLength": 80},
-                    "region": {"type": "string", "maxLength": 40},
+                    "display_name": _NAME,
+                    **_DETAILS,
                 },
             }
         },
@@ -53,22 +81,7 @@ class UsersView(ApiView):
         caller = require_scope(request, self)
         if problem:
             raise problem
-        for name, value, most in (
-            ("external_id", body.external_id, 128),
-            ("display_name", body.display_name, 80),
-        ):
-            if not 1 <= len(value) <= most:
-                raise invalid(name, "length", _("This text is empty or too long."))
-        if len(body.region) > 40:
-            raise invalid("region", "length", _("This text is too long."))
-        user, created = users.register(
-            service=caller.service,
-            external_id=body.external_id,
-            kind=body.kind,
-            display_name=body.display_name,
-            region=body.region,
-            by=caller,
-        )
+        user, created = users.register(service=caller.service, by=caller, **msgspec.structs.asdict(body))
         return respond(users.representation(user), 201 if created else 200)
 
 
@@ -76,25 +89,48 @@ class UserView(ApiView):
     """One user."""
 
     scopes = {"GET": "users:read"}
-    http_method_names = ["get"]
+    scopes_after_body = {"PATCH": "users:write"}
+    http_method_names = ["get", "patch"]
 
     @extend_schema(operation_id="get_user", responses={200: {"type": "object"}})
     def get(self, request: Any, external_id: str) -> HttpResponse:
-        """Identity, account and measures; numbers are masked."""
+        """Identity, account, measures and what is still wanted; numbers are masked."""
         user = users.find(service=request.user.service, external_id=external_id)
-        identity = user.identities.order_by("-submitted_at").first()
-        return respond(
-            {
-                **users.representation(user),
-                "identity": {
-                    "method": identity.method,
-                    "state": identity.state,
-                    "number": identity.number_masked,
-                    "name": identity.name_masked,
-                    "reject_reason": identity.reject_reason,
-                }
-                if identity
-                else None,
-                "measures": [measures.representation(m) for m in user.measures.order_by("-starts_at")[:100]],
+        return respond(_one(user))
+
+    @extend_schema(
+        operation_id="change_user",
+        request={
+            "application/json": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"display_name": _NAME, **_DETAILS},
             }
-        )
+        },
+        responses={200: {"type": "object"}},
+    )
+    def patch(self, request: Any, external_id: str) -> HttpResponse:
+        """Change what is known; a verified user's new profession or institution asks for the identity again."""
+        body, problem = read_body(request._request, ChangeIn)
+        caller = require_scope(request, self)
+        user = users.find(service=caller.service, external_id=external_id)
+        if problem:
+            raise problem
+        return respond(_one(users.change(user=user, by=caller, **msgspec.structs.asdict(body))))
+
+
+def _one(user: User) -> dict[str, Any]:
+    identity = user.identities.order_by("-submitted_at").first()
+    return {
+        **users.whole(user),
+        "identity": {
+            "method": identity.method,
+            "state": identity.state,
+            "number": identity.number_masked,
+            "name": identity.name_masked,
+            "reject_reason": identity.reject_reason,
+        }
+        if identity
+        else None,
+        "measures": [measures.representation(m) for m in user.measures.order_by("-starts_at")[:100]],
+    }

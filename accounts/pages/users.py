@@ -8,21 +8,21 @@ from uuid import UUID
 from django.contrib import messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import lookup, measures
 from accounts.models import Identity, User
+from accounts.pages import user_page
 from accounts.pages.forms import MeasureForm, NumberSearch, ReasonForm, UserFilter
-from accounts.pages.history_words import line
-from core import audit
+from accounts.pages.people import show
 from core.pages import Page, staff_page
+from core.roles import may
+from governance.models import Service
 
-SHOWN_HISTORY = 50
-SHOWN_SUBMISSIONS = 20
-SHOWN_RELATED = 20
+COUNTED = 1000  # proofs of identity that wait: counted no further
 
 
 @require_safe
@@ -57,25 +57,23 @@ def _list(request: HttpRequest, search: NumberSearch, status: int = 200) -> Http
         number_masked=Subquery(newest.values("number_masked")[:1]), method=Subquery(newest.values("method")[:1])
     )
     page = Page(_narrowed(rows, chosen), before=str(chosen.get("before", "")))
-    return render(
-        request,
-        "accounts/users.html",
-        {
-            "page": page,
-            "filters": filters,
-            "search": search,
-            "narrowed": bool(set(chosen) - {"before"}),
-            "same": chosen.get("same"),
-            "pending": User.objects.filter(identity_status="pending").count(),
-            "here": request.get_full_path() if request.method == "GET" else reverse("users"),
-        },
-        status=status,
-    )
+    context = {
+        "page": page,
+        "filters": filters,
+        "search": search,
+        "narrowed": bool(set(chosen) - {"before"}),
+        "same": chosen.get("same"),
+        "pending": User.objects.filter(identity_status="pending")[: COUNTED + 1].count(),
+        "counted": COUNTED,
+    }
+    return show(request, "accounts/users.html", context, place="users", status=status)
 
 
 def _narrowed(rows: QuerySet[User], chosen: dict[str, Any]) -> QuerySet[User]:
     if "q" in chosen:
-        rows = rows.filter(external_id__startswith=chosen["q"])
+        # The index begins with the service; there are few of them, so naming all lets it be used.
+        services = list(Service.objects.values_list("pk", flat=True))
+        rows = rows.filter(service_id__in=services, external_id__startswith=chosen["q"])
     if "identity" in chosen:
         rows = rows.filter(identity_status=chosen["identity"])
     if "account" in chosen:
@@ -89,7 +87,7 @@ def _narrowed(rows: QuerySet[User], chosen: dict[str, Any]) -> QuerySet[User]:
 @require_safe
 @staff_page("user.view")
 def user(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """One user: identity, account, measures, what they handed in, who shares their identity, what happened."""
+    """One user in one screen: identity, account, measures, what they handed in, whom they are related to, what happened."""
     return _one(request, _found(pk))
 
 
@@ -134,41 +132,12 @@ def _one(
     lift: ReasonForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    proofs = list(person.identities.select_related("decided_by").order_by("-submitted_at"))
-    history = [line(event) for event in reversed(audit.of(f"user:{person.pk}"))]
-    return render(
-        request,
-        "accounts/user.html",
-        {
-            "person": person,
-            "kind": User.KINDS.get(person.kind, person.kind),
-            "proofs": proofs,
-            "related": sharing(person, proofs),
-            "measures": person.measures.select_related("applied_by", "lifted_by").order_by("-starts_at")[:100],
-            "measure_form": measure or MeasureForm(functions=person.service.functions.order_by("code")),
-            "lift_form": lift,
-            # Submissions belong to an app above this one; its rows are reached through the user alone.
-            "submissions": person.submissions.select_related("function").order_by("-pk")[:SHOWN_SUBMISSIONS],
-            "history": history[:SHOWN_HISTORY],
-            "history_more": max(0, len(history) - SHOWN_HISTORY),
-            "here": reverse("user", args=[person.pk]),
-        },
-        status=status,
+    before = request.GET.get("history", "")
+    context = user_page.about(
+        person,
+        decides=may(request.user, "identity.decide"),
+        before=int(before) if before.isdecimal() and len(before) < 19 else None,
     )
-
-
-def sharing(person: User, proofs: list[Identity]) -> list[Identity]:
-    """Identities of other users with a number that this user handed in, one per user."""
-    digests = [bytes(proof.number_digest) for proof in proofs if proof.number_digest]
-    if not digests:
-        return []
-    rows = (
-        Identity.objects.filter(number_digest__in=digests)
-        .exclude(user=person)
-        .select_related("user__service")
-        .order_by("-pk")[: SHOWN_RELATED * 3]
-    )
-    one_each: dict[UUID, Identity] = {}
-    for row in rows:
-        one_each.setdefault(row.user_id, row)
-    return list(one_each.values())[:SHOWN_RELATED]
+    context["measure_form"] = measure or MeasureForm(functions=person.service.functions.order_by("code"))
+    context["lift_form"] = lift
+    return show(request, "accounts/user.html", context, place="user", args=(person.pk,), status=status)

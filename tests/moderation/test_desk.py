@@ -256,7 +256,7 @@ def test_who_may_work_at_the_desk(world, login, name, status):
 
 def test_nobody_signed_in_is_sent_to_the_door(client, world):
     assert client.get("/review/").status_code == 302
-    assert client.post("/review/next").status_code == 302
+    assert client.post("/review/next").status_code == 401
 
 
 def test_hostile_text_stays_text(world, lin):
