@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
 import structlog
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.handlers.base import BaseHandler
 from django.http import Http404, HttpRequest, HttpResponse
@@ -25,7 +29,25 @@ log = structlog.get_logger("request")
 Handler = Callable[[HttpRequest], HttpResponse]
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
 _QUIET = ("/static/", "/healthz", "/readyz", "/metrics")
-PUBLIC = ("/public/", "/login/", "/logout/", "/i18n/", "/appearance/", "/static/", "/healthz", "/readyz", "/metrics")
+PUBLIC = (
+    "/public/",
+    "/invitation/",
+    "/login/",
+    "/logout/",
+    "/i18n/",
+    "/appearance/",
+    "/static/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
+# A part of a path that is long enough to be a secret: the tokens of invitations, appeals and status pages.
+_TOKEN = re.compile(r"(?<=/)[A-Za-z0-9_-]{40,}={0,2}(?=/|$)")
+
+
+def logged_path(path: str) -> str:
+    """A path as the log may know it: without the tokens that open the pages of people who have no account."""
+    return _TOKEN.sub("…", path)[:200]
 
 
 def request_id() -> str:
@@ -57,7 +79,7 @@ class RequestIdMiddleware:
                 "request",
                 request_id=rid,
                 method=request.method,
-                path=request.path[:200],
+                path=logged_path(request.path),
                 status=response.status_code,
                 ms=round(took * 1000, 1),
             )
@@ -111,7 +133,7 @@ class StaffMiddleware:
         if request.path.startswith(PUBLIC) or request.path.startswith("/api/"):
             return self.get_response(request)
         if not request.user.is_authenticated:
-            return redirect_to_login(request.get_full_path())
+            return _not_signed_in(request)
         response = self.get_response(request)
         add_never_cache_headers(response)
         return response
@@ -124,9 +146,42 @@ class StaffMiddleware:
         return None
 
 
+def _not_signed_in(request: HttpRequest) -> HttpResponse:
+    """To the login page and back; but what somebody typed is not thrown away on a redirect (ASVS 7.3)."""
+    from core.pages import signed_out_page
+
+    if request.method in ("GET", "HEAD") and not getattr(request, "htmx", False):
+        if why := getattr(request, "signed_out", ""):
+            messages.info(request, why)
+        return redirect_to_login(request.get_full_path())
+    response = signed_out_page(request)
+    add_never_cache_headers(response)
+    return response
+
+
 def client_address(request: HttpRequest) -> str:
-    """The caller's address as the server saw it; forwarded headers are only believed behind TRUST_PROXY."""
-    return str(request.META.get("REMOTE_ADDR", ""))
+    """The caller's address: as the server saw it or, behind TRUST_PROXY, as our own proxy saw it, which is the entry of
+    X-Forwarded-For that our outermost proxy appended; whatever stands before it anybody can write. Empty where the
+    proxy wrote something else than an address: unknown is nobody's neighbour (ASVS 4.1.3)."""
+    direct = str(request.META.get("REMOTE_ADDR", ""))
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.TRUST_PROXY else ""
+    if not forwarded:
+        return direct
+    hops = forwarded.split(",")
+    return _address_in(hops[-min(settings.PROXY_HOPS, len(hops))])
+
+
+def _address_in(entry: str) -> str:
+    # Some proxies write the port too: 203.0.113.7:4711, [2001:db8::1]:4711.
+    text = entry.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
 
 
 DRAIN = 128 * 1024 * 1024  # a refused body is read away up to here, so that the sender sees the answer and no reset
@@ -140,11 +195,39 @@ def body_limit(request: HttpRequest, limit: int) -> bytes:
     stream: Any = request if declared else request.META["wsgi.input"]
     read = b"" if declared.isdigit() and int(declared) > limit else _read(stream, limit + 1)
     if len(read) > limit or (declared.isdigit() and int(declared) > limit):
-        left = DRAIN
-        while left > 0 and (chunk := stream.read(min(65536, left))):
-            left -= len(chunk)
-        raise Refusal("too_large", _("The body is too large."), status=413, extra={"limit": limit})
+        raise _too_large(stream, limit)
     return read
+
+
+def hold_body(request: HttpRequest, limit: int) -> str:
+    """Read a body of at most `limit` bytes and put it back, so that whoever reads it next finds it untouched; answers
+    its SHA-256 in hex. For what must know the whole body before a view does. Past 4 MiB it waits on the disk, as an
+    upload does. Refuses with 413."""
+    declared = request.META.get("CONTENT_LENGTH") or ""
+    stream: Any = request._stream if declared else request.META["wsgi.input"]  # type: ignore[attr-defined]
+    held = tempfile.SpooledTemporaryFile(max_size=4 * 1024 * 1024)  # noqa: SIM115 the view reads it
+    digest, size = hashlib.sha256(), 0
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(stream, limit)
+    # Without a length a GET has no body; some servers would wait for one.
+    while (declared or request.method not in ("GET", "HEAD")) and (chunk := stream.read(65536)):
+        size += len(chunk)
+        if size > limit:
+            held.close()
+            raise _too_large(stream, limit)
+        digest.update(chunk)
+        held.write(chunk)
+    held.seek(0)
+    # Where Django's own `HttpRequest.body` puts what it read, and where `body_limit` looks for a chunked one.
+    request._stream = request.META["wsgi.input"] = held  # type: ignore[attr-defined, assignment]
+    return digest.hexdigest()
+
+
+def _too_large(stream: Any, limit: int) -> Refusal:
+    left = DRAIN
+    while left > 0 and (chunk := stream.read(min(65536, left))):
+        left -= len(chunk)
+    return Refusal("too_large", _("The body is too large."), status=413, extra={"limit": limit})
 
 
 def _read(stream: Any, most: int) -> bytes:
