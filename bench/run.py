@@ -10,7 +10,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ["text_match", "intake", "end_to_end", "claim"]
+NAMES = [
+    "text_match",
+    "intake",
+    "end_to_end",
+    "claim",
+    "registration",
+    "lookup",
+    "user_page",
+    "user_import",
+    "rotation",
+]
 
 
 def main() -> None:

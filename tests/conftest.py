@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
@@ -15,7 +17,23 @@ from django.test import Client
 from tests import world as cast
 from tests.installation import stack  # noqa: F401  (a fixture)
 
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+if _worker:
+    # Tests that run beside each other share the servers, but not what they keep there.
+    _own = 2 + 2 * int(_worker.removeprefix("gw"))
+    settings.CACHES["default"]["LOCATION"] = settings.CACHES["default"]["LOCATION"].replace("db=0", f"db={_own}")
+    settings.STORAGES["evidence"]["OPTIONS"]["location"] += f"-{_worker}"
+    settings.CELERY_BROKER_URL = settings.CELERY_BROKER_URL.replace("virtual_host=0", f"virtual_host={_own + 1}")
+    settings.BROKER_CLIENT_URL = settings.BROKER_CLIENT_URL.replace("db=0", f"db={_own + 1}")
+
 _flush = DatabaseOperations.sql_flush
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start whole installations, browsers or servers run one after another, whatever runs beside them."""
+    for item in items:
+        if item.path.parent.name in ("stack", "e2e", "fault"):
+            item.add_marker(pytest.mark.xdist_group("installations"))
 
 
 def _flush_past_the_append_only_triggers(self: Any, style: Any, tables: Any, **options: Any) -> list[str]:

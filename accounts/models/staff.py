@@ -77,6 +77,11 @@ class Invitation(models.Model):
             ),
         ]
 
+    @property
+    def role_name(self) -> str:
+        """The role in words."""
+        return str(roles.ROLES[self.role])
+
 
 class StaffSession(models.Model):
     """Where a colleague is signed in. Known by a hash of the session's key, so that this list opens nothing."""

@@ -52,6 +52,12 @@ class User(models.Model):
         indexes = [
             # Used by the verification queue and the counters of the users page.
             models.Index(fields=["identity_status", "id"], name="user_by_identity_status"),
+            # Used by the list of users: the few whose account is restricted, among a million that are not.
+            models.Index(
+                fields=["account_status", "id"],
+                name="user_restricted",
+                condition=~models.Q(account_status="active"),
+            ),
             # Used by the clock: whose time to prove the identity again is over.
             models.Index(
                 fields=["reverify_by"], name="user_reverify_due", condition=models.Q(reverify_by__isnull=False)

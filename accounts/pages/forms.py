@@ -9,11 +9,13 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from accounts import guardians, ladder
 from accounts.keys import SCOPES
 from accounts.models import Measure
 from accounts.states import ACCOUNT_WORDS, IDENTITY_WORDS
 from core import outbox, roles
 from core.errors import Refusal
+from core.ids import uuid7
 from core.models import Gate
 from governance.models import Function, Service
 
@@ -96,9 +98,36 @@ class RevealForm(DeskForm):
     reason = forms.CharField(max_length=500, label=_("Why you need to see it"))
 
 
-class MeasureForm(DeskForm):
-    """A measure on an account (DS-10e)."""
+class GuardianForm(DeskForm):
+    """A guardian's consent for a minor."""
 
+    relation = forms.ChoiceField(label=_("Relation to the child"), choices=list(guardians.RELATIONS.items()))
+    name = forms.CharField(
+        max_length=80, label=_("Name of the guardian"), widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    document = forms.UUIDField(label=_("Picture that shows the consent"))
+
+
+class ProposalForm(DeskForm):
+    """What to do with a proposal, which names the one that was read."""
+
+    seen = forms.DateTimeField(widget=forms.HiddenInput)
+    reason = forms.CharField(required=False, max_length=2000, label=_("Reason"))
+
+
+class MeasureForm(DeskForm):
+    """A measure on an account (DS-10e, GEN-12). Its id is chosen when the form is shown: sent twice it is one measure."""
+
+    measure_id = forms.UUIDField(required=False, initial=uuid7, widget=forms.HiddenInput)
+    cause = forms.CharField(required=False, max_length=80, widget=forms.HiddenInput)
+    severity = forms.TypedChoiceField(
+        required=False,
+        coerce=int,
+        empty_value=None,
+        label=_("Severity"),
+        help_text=_("The recommended measure is filled in for it and kept beside what you choose."),
+        choices=[("", "—"), *ladder.SEVERITIES.items()],
+    )
     kind = forms.ChoiceField(label=_("Measure"), choices=list(Measure.KINDS.items()))
     functions = forms.MultipleChoiceField(
         required=False,
@@ -113,8 +142,21 @@ class MeasureForm(DeskForm):
     ends_at = forms.DateTimeField(
         required=False,
         label=_("Until (Beijing time)"),
-        help_text=_("Empty: until somebody lifts it."),
+        help_text=_("Empty: until somebody lifts it. A suspension needs one or the other."),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    until_lifted = forms.BooleanField(required=False, label=_("Until somebody lifts it"))
+    remedy = forms.CharField(
+        required=False,
+        max_length=2000,
+        label=_("How the user can put it right"),
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+    material = forms.CharField(
+        required=False,
+        max_length=2000,
+        label=_("What the user must hand in for that"),
+        widget=forms.Textarea(attrs={"rows": 2}),
     )
 
     def __init__(self, *args: Any, functions: QuerySet[Function], **kwargs: Any):
@@ -154,8 +196,9 @@ class ClientForm(DeskForm):
 
 
 class KeyForm(DeskForm):
-    """A new key of a client."""
+    """A new key of a client. Its id is chosen when the form is shown, so that the form sent twice is one key."""
 
+    key_id = forms.UUIDField(required=False, initial=uuid7, widget=forms.HiddenInput)
     scopes = forms.MultipleChoiceField(
         label=_("What it may do"), choices=list(SCOPES.items()), widget=forms.CheckboxSelectMultiple
     )

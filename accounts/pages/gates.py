@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.confirmation import recently_confirmed
 from accounts.pages.forms import DeskForm, GateForm, ReasonForm
 from accounts.pages.house import show
 from core import gates as doors
@@ -56,6 +57,7 @@ def gates(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @staff_page("gate.operate")
+@recently_confirmed(back="gates")
 def close(request: HttpRequest) -> HttpResponse:
     """Close a capability by order."""
     form = GateForm(request.POST)
@@ -76,6 +78,7 @@ def close(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @staff_page("gate.operate")
+@recently_confirmed(back="gates")
 def reopen(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Open a gate again."""
     form = ReasonForm(request.POST)

@@ -15,11 +15,16 @@ from core.roles import may
 
 TABS = (
     ("staff", _("People and grants"), "staff.view"),
+    ("alarms", _("Alarms"), "alarm.see"),
+    ("emergencies", _("Emergency rights"), "glass.view"),
     ("clients", _("API clients"), "staff.view"),
     ("webhooks", _("Webhooks"), "staff.view"),
     ("quarantine", _("Stopped jobs"), "job.retry"),
     ("gates", _("Gates"), "settings.view"),
+    ("documents", _("Documents"), "document.view"),
     ("settings", _("Settings"), "settings.view"),
+    ("my_security", _("My security"), "account.own"),
+    ("my_sessions", _("My sessions"), "account.own"),
 )
 
 

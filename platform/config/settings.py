@@ -16,14 +16,33 @@ env = environ.Env()
 DEBUG = False
 DEMO = env.bool("DEMO", False)  # invented provider, plain http on loopback; a production check refuses it elsewhere
 SECRET_KEY = env.str("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # earlier ones, for links that users still hold
 FIELD_KEYS = env.dict("FIELD_KEYS", default={"1": env.str("FIELD_KEY", "")})  # key id -> urlsafe base64 of 32 bytes
 FIELD_KEY_ID = env.str("FIELD_KEY_ID", "1")
 DIGEST_KEY = env.str("DIGEST_KEY", "")
+DIGEST_KEY_FILE = env.str("DIGEST_KEY_FILE", "")  # instead of DIGEST_KEY: a file of mode 0400 or 0600
+PEPPER_SOCKET = env.str("PEPPER_SOCKET", "")  # instead of both: where `manage.py pepper` listens
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "testserver"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")  # how the outside names this installation, for links in notices
 HTTPS = env.bool("HTTPS", not DEMO)
 CHECK_MODULES = env.list("CHECK_MODULES", default=[])  # modules that register checks of the operator's own
+REGION_DATABASE = env.str("REGION_DATABASE", "")  # a .mmdb file: where an address lies
+RESERVED_NAMES = env.str("RESERVED_NAMES", "")  # a list of one's own; else accounts/data/reserved_names.txt
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+
+# Who is asked whether a name and a number belong together, whether a token of the national service is good, and who
+# carries one-time codes (docs/identity-verifier.md). Empty: a person decides.
+IDENTITY_VERIFIER_URL = env.str("IDENTITY_VERIFIER_URL", "")
+IDENTITY_VERIFIER_KEY = env.str("IDENTITY_VERIFIER_KEY", "")
+NETWORK_IDENTITY_URL = env.str("NETWORK_IDENTITY_URL", "")
+NETWORK_IDENTITY_KEY = env.str("NETWORK_IDENTITY_KEY", "")
+SMS_GATEWAY_URL = env.str("SMS_GATEWAY_URL", "")
+SMS_GATEWAY_KEY = env.str("SMS_GATEWAY_KEY", "")
+MAIL = env.str("EMAIL_URL", "")  # e.g. smtp+tls://user:password@mail.example.cn:587; empty: no e-mail is sent
+globals().update(environ.Env.email_url_config(MAIL or "dummymail://"))  # EMAIL_BACKEND, EMAIL_HOST, ...
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", "mingjian@localhost")
 
 DATA_DIR = Path(env.str("MINGJIAN_DATA", str(BASE_DIR / "var")))
 ADDRESSES = resolve(BASE_DIR, os.environ)
@@ -57,6 +76,11 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "simple_history",
     "axes",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "csp",
     "django_htmx",
     "core",
@@ -80,11 +104,14 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.presence.PresenceMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
     "core.requests.StaffMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "accounts.enrolment.EnrolmentMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -127,9 +154,34 @@ AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_DISABLE_ACCESS_LOG = True
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
+AXES_VERBOSE = False  # its log lines name people and addresses
+
+# allauth runs the steps of a sign-in; nobody signs up, and Staff.email is an address to write to, not to sign in with.
+ACCOUNT_ADAPTER = "accounts.sign_in.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_USER_MODEL_EMAIL_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGIN_TIMEOUT = 300  # seconds between the password and the second factor
+ACCOUNT_RATE_LIMITS = False  # accounts.guesses counts, in the database
+MFA_ADAPTER = "accounts.second_factor.Adapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Mingjian"
+MFA_RECOVERY_CODE_DIGITS = 10
+MFA_RATE_LIMITS = False
+SOCIALACCOUNT_ADAPTER = "accounts.sso.SocialAdapter"
+SOCIALACCOUNT_AUTO_SIGNUP = False
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+OIDC_ISSUER = env.str("OIDC_ISSUER", "")  # single sign-on is off without one; docs/operator.md, "Signing in"
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", "")
+OIDC_NAME = env.str("OIDC_NAME", "SSO")
+OIDC_ROLE_CLAIM = env.str("OIDC_ROLE_CLAIM", "groups")
+OIDC_ROLES = env.json("OIDC_ROLES", {})  # value of the claim -> role, the first that fits counts
 
 SESSION_COOKIE_NAME = "__Host-sid" if HTTPS else "sid"
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = int(env.float("MINGJIAN_SESSION_LONGEST", 12 * 3600))
 SESSION_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
@@ -140,7 +192,9 @@ SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("TRUST_PROXY", False) else None
+TRUST_PROXY = env.bool("TRUST_PROXY", False)  # every request comes through a proxy of ours, which sets X-Forwarded-*
+PROXY_HOPS = max(1, env.int("PROXY_HOPS", 1))  # how many of our proxies append to X-Forwarded-For
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUST_PROXY else None
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

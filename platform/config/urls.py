@@ -8,6 +8,8 @@ from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from accounts.api import urls as accounts_api
+from accounts.pages import sign_in
+from accounts.pages.invitation import invitation
 from core import appearance, health_views
 from moderation import api as moderation_api
 
@@ -26,10 +28,16 @@ urlpatterns = [
     path("healthz", health_views.alive, name="healthz"),
     path("readyz", health_views.ready, name="readyz"),
     path("metrics", health_views.metrics_page, name="metrics"),
-    path("login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", sign_in.LoginView.as_view(), name="login"),
+    path("login/", sign_in.LoginView.as_view(), name="account_login"),  # allauth's word for it
+    path("login/second-factor/", sign_in.ask_second_factor, name="second_factor"),
+    path("login/sso/", sign_in.start_sso, name="sso"),
+    path("login/sso/callback/", sign_in.finish_sso, {"provider_id": "oidc"}, name="openid_connect_callback"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("invitation/<str:token>/", invitation, name="invitation"),
     path("i18n/language/", set_language, name="set_language"),
     path("appearance/theme/", appearance.set_theme, name="set_theme"),
 ]
-for app in ("accounts", "moderation", "rumors", "reporting"):
+urlpatterns.append(path("", include("accounts.public_urls")))
+for app in ("governance", "accounts", "moderation", "rumors", "reporting"):
     urlpatterns.append(path("", include(f"{app}.urls")))

@@ -1,6 +1,6 @@
 """What every page knows: where one can go, who is looking, which theme. Lazy, so that error pages need no database.
 
-Names given to templates: `nav`, `viewer`, `theme`, `demo`, `here`. A view should not use these names itself.
+Names given to templates: `nav`, `viewer`, `theme`, `demo`, `here`, `banners`. A view should not use these names itself.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ BADGES_KEY = "nav-badges"
 BADGES_SECONDS = 5
 
 _badges: dict[str, Callable[[], int]] = {}
+_banners: list[Callable[[HttpRequest], list[Banner]]] = []
 
 
 class Entry(NamedTuple):
@@ -47,6 +48,23 @@ ENTRIES = (
     Entry("governance", _("Governance"), "building-bank", "settings.view"),
     Entry("staff", _("Staff"), "users", "staff.view"),
 )
+
+
+class Banner(NamedTuple):
+    """One line above every staff page: `tone` is `bad`, `warn` or empty; `url` may be empty."""
+
+    tone: str
+    icon: str
+    text: Any
+    url: str = ""
+    link: Any = ""
+
+
+def banner(lines: Callable[[HttpRequest], list[Banner]]) -> None:
+    """Let an app put lines above every staff page. `lines` runs for every page: when there is nothing to say it must
+    cost no query of its own."""
+    if lines not in _banners:
+        _banners.append(lines)
 
 
 def badge(name: str, count: Callable[[], int]) -> None:
@@ -83,6 +101,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
         "here": request.get_full_path() if request.method == "GET" else request.path,
         "nav": SimpleLazyObject(lambda: navigation(request)),
         "viewer": SimpleLazyObject(lambda: viewer(request)),
+        "banners": SimpleLazyObject(lambda: [line for lines in _banners for line in lines(request)]),
     }
 
 
@@ -115,7 +134,13 @@ def viewer(request: HttpRequest) -> dict[str, Any]:
     if user is None or not role:
         return {}
     name = str(user)
-    return {"name": name, "username": user.get_username(), "role": roles.ROLES.get(role, role), "initial": name[:1]}
+    return {
+        "name": name,
+        "username": user.get_username(),
+        "role": roles.ROLES.get(role, role),
+        "initial": name[:1],
+        "emergencies": _url("emergencies") if roles.may(user, "glass.view") else "",
+    }
 
 
 def _count_badges() -> dict[str, int]:

@@ -33,6 +33,9 @@ OPTIONS: dict[str, Option] = {
     "wait_limit": Option(10, "s", _("The longest wait that a caller may ask for with Prefer: wait")),
     "appeal_days": Option(15, "d", _("Working days within which a decision may be appealed")),
     "appeal_answer_days": Option(15, "d", _("Working days within which an appeal is answered")),
+    "appeal_tries": Option(10, "", _("Tries at the form of one appeal in an hour")),
+    "appeal_tries_per_address": Option(60, "", _("Tries at appeal forms from one address in an hour")),
+    "ladder_memory": Option(365, "d", _("How long an earlier measure counts for the recommended one")),
     "request_answer_days": Option(15, "d", _("Working days within which a request about personal data is answered")),
     "retention_days": Option(
         183, "d", _("How long the record of an account is kept after its user asked to delete it")
@@ -51,10 +54,20 @@ OPTIONS: dict[str, Option] = {
     "guardian_age": Option(14, "", _("Below this age a guardian's consent is needed")),
     "session_idle": Option(1800, "s", _("After how long without a click one must sign in again")),
     "session_longest": Option(12 * 3600, "s", _("After how long one must sign in again in any case")),
+    "session_record_days": Option(183, "d", _("How long the record of a session is kept after it ended")),
     "reauthentication": Option(300, "s", _("How long a confirmed password or code stands for a dangerous act")),
+    "guesses_per_account": Option(20, "", _("Wrong passwords for one account, from anywhere, before tries must wait")),
+    "guesses_per_address": Option(100, "", _("Wrong passwords from one address, for anybody, before tries must wait")),
+    "guesses_of_codes": Option(6, "", _("Wrong codes of a second factor before tries must wait")),
+    "guess_wait": Option(900, "s", _("The longest that a try must wait; the first wait is 30 seconds and doubles")),
     "glass_open": Option(1800, "s", _("How long emergency rights last")),
     "invitation_days": Option(7, "d", _("How long an invitation may be accepted")),
     "key_per_minute": Option(60_000, "", _("Calls that a key may make in a minute unless it has a limit of its own")),
+    "key_guesses_per_minute": Option(
+        60, "", _("Wrong API keys that may come from one address in a minute before it must wait")
+    ),
+    "import_lease": Option(60, "s", _("How long a worker that imports users may give no sign of life")),
+    "import_keep_days": Option(7, "d", _("How long the file and the report of an import of users are kept")),
     "key_overlap": Option(7 * 24 * 3600, "s", _("How long the old key still works after it was rotated")),
     "max_document": Option(8 * 1024 * 1024, "", _("Bytes that the picture of a document may have")),
     "max_text": Option(100_000, "", _("Code points a text of a submission may have")),

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from core.errors import Refusal
 from core.roles import may
+
+_NOT_GIVEN_BACK = frozenset({"csrfmiddlewaretoken", "number", "name", "code", "token"})
+_WRITTEN = re.compile(r"\s|[^\x00-\x7f]")
 
 
 def staff_page(permission: str, *, secret: bool = False) -> Callable[[Any], Any]:
@@ -35,6 +43,47 @@ def refusal_page(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     """A refusal that no view caught, as a page (or as a fragment for htmx) with role=alert."""
     template = "components/refusal.html" if getattr(request, "htmx", False) else "refused.html"
     return render(request, template, {"refusal": refusal}, status=refusal.status)
+
+
+def signed_out_page(request: HttpRequest) -> HttpResponse:
+    """What whoever is not signed in gets instead of a redirect when they sent something: 401 with the way to sign in.
+    htmx puts it among the alerts and leaves the page as it is; a whole page gives back the texts that were typed."""
+    why = getattr(request, "signed_out", "") or _("You are not signed in, or your session has ended.")
+    if getattr(request, "htmx", False):
+        context = {"why": why, "login_url": _login_url(request.htmx.current_url_abs_path or "/")}  # type: ignore[attr-defined]
+        response = render(request, "components/signed_out.html", context, status=401)
+    else:
+        context = {"why": why, "login_url": _login_url(_came_from(request)), "typed": _typed(request)}
+        response = render(request, "signed_out.html", context, status=401)
+    response["WWW-Authenticate"] = 'Session realm="staff"'
+    return response
+
+
+def _login_url(path: str) -> str:
+    return f"{reverse('login')}?{urlencode({'next': path})}"
+
+
+def _came_from(request: HttpRequest) -> str:
+    parts = urlsplit(request.headers.get("Referer", ""))
+    if parts.netloc != request.get_host():
+        return "/"
+    return parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
+
+
+def _typed(request: HttpRequest) -> list[str]:
+    """The sentences in a form that was sent too late. Only from a form of ours, by its token: another site must not be
+    able to have its words shown here. Choices, ids and numbers are left out: they are quickly made again."""
+    if request.method != "POST" or request.content_type != "application/x-www-form-urlencoded":
+        return []
+    guard = CsrfViewMiddleware(lambda _request: HttpResponse())
+    if guard.process_view(request, signed_out_page, (), {}) is not None:
+        return []
+    sentences = []
+    for name, values in request.POST.lists():
+        if name in _NOT_GIVEN_BACK or "password" in name:
+            continue
+        sentences += [value for value in values if _WRITTEN.search(value.strip())]
+    return sentences
 
 
 class Page:

@@ -46,6 +46,11 @@ LOOKS: dict[str, tuple[str, str]] = {
     "approved": ("ok", "check"),
     "live": ("ok", "circle-dot"),
     "retired": ("quiet", "archive"),
+    # a request about personal data
+    "received": ("warn", "inbox"),
+    "working": ("info", "pencil"),
+    "frozen": ("quiet", "lock"),
+    "person_request.refused": ("bad", "ban"),
     # a rumor case
     "open": ("warn", "circle-dot"),
     "opened": ("warn", "circle-dot"),

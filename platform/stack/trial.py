@@ -17,7 +17,17 @@ TRIALS_AT_ONCE = 8
 def test(root: Path, arguments: list[str]) -> int:
     """Run pytest with the embedded servers, and a browser when the end-to-end tests are among the collected."""
     extra = browser.environment(root / "var/browser") if needs_browser(root, arguments) else {}
-    return _run(root, ["python", "-m", "pytest", *arguments], folder="test", durable=False, extra=extra)
+    return _run(
+        root, ["python", "-m", "pytest", *_at_once(arguments), *arguments], folder="test", durable=False, extra=extra
+    )
+
+
+def _at_once(arguments: list[str]) -> list[str]:
+    """All tests run on several cores, a few named ones in one process, where they can be watched. What is given by hand
+    comes later and wins (`-n 0`)."""
+    named = any(Path(word.partition("::")[0]).exists() for word in arguments if not word.startswith("-"))
+    cores = min(4, os.cpu_count() or 1)
+    return [] if named or cores < 2 else ["-n", str(cores), "--dist", "loadgroup"]
 
 
 def bench(root: Path, names: list[str]) -> int:

@@ -95,7 +95,9 @@ def test_an_emergency_never_lets_anybody_decide_reveal_or_rule_over_colleagues()
         assert subject not in {"reveal", "honey", "identity"}
 
 
-@pytest.mark.parametrize("nobody", [None, person("admin", is_active=False, emergency="0192"), person("", emergency="1")])
+@pytest.mark.parametrize(
+    "nobody", [None, person("admin", is_active=False, emergency="0192"), person("", emergency="1")]
+)
 def test_who_is_not_on_duty_has_no_emergency_rights(nobody):
     assert not any(roles.may(nobody, permission) for permission in roles.EMERGENCY)
 

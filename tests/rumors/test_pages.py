@@ -57,7 +57,7 @@ def test_nobody_comes_in_without_signing_in(world, client):
     case = acts.opened(world)
     for path in ("/rumors/", "/rumors/new/", f"/rumors/{case.pk}/"):
         assert client.get(path).headers["Location"].startswith("/login/")
-    assert client.post(f"/rumors/{case.pk}/close/").headers["Location"].startswith("/login/")
+    assert client.post(f"/rumors/{case.pk}/close/").status_code == 401
 
 
 def test_the_empty_list_says_what_to_do(world, login):
