@@ -18,7 +18,7 @@ from bench import place
 ROWS = int(os.environ.get("BENCH_ROWS", "100000"))
 GOAL = 500  # rows a second
 MEMORY = 300  # MB
-COUNTIES = ("110101", "310101", "440103", "330102", "320102", "510104")
+COUNTIES = ("110101", "110102", "110103", "110104", "110105", "110106")  # there since the lists began
 HEAD = ["external_id", "kind", "display_name", "region", "method", "name", "number", "verified_at", "verified_by"]
 
 
