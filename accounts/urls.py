@@ -65,6 +65,7 @@ urlpatterns: list[URLPattern] = [
     path("users/imports/<uuid:pk>/report/", imports.report, name="import_report"),
     path("users/<uuid:pk>/", users.user, name="user"),
     path("users/<uuid:pk>/measures/", users.apply_measure, name="measure_apply"),
+    path("users/<uuid:pk>/identity/again/", users.demand_identity, name="identity_demand"),
     path("users/<uuid:pk>/measures/<uuid:measure>/lift/", users.lift_measure, name="measure_lift"),
     path("staff/", staff.staff, name="staff"),
     path("staff/invite/", staff.invite, name="staff_invite"),

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import lookup, measures
+from accounts import lookup, measures, reverification
 from accounts.models import Identity, User
 from accounts.pages import user_page
 from accounts.pages.forms import MeasureForm, NumberSearch, ReasonForm, UserFilter
@@ -114,6 +114,18 @@ def lift_measure(request: HttpRequest, pk: UUID, measure: UUID) -> HttpResponse:
     if form.carry_out(lambda given: measures.lift(measure_id=measure, by=request.user, **given)) is None:
         return _one(request, person, lift=form, status=form.status)
     messages.success(request, _("The measure is lifted."))
+    return redirect("user", pk)
+
+
+@require_POST
+@staff_page("measure.apply")
+def demand_identity(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The account is abnormal: have its identity proved again (GEN-12)."""
+    person = _found(pk)
+    form = ReasonForm(request.POST)
+    if form.carry_out(lambda given: reverification.demand(user=person, by=request.user, **given)) is None:
+        return _one(request, person, lift=form, status=form.status)
+    messages.success(request, _("The identity counts no more; the user is told to hand it in again."))
     return redirect("user", pk)
 
 

@@ -25,7 +25,7 @@ WHO = {
 }
 PAGES = {pattern.name: pattern.callback for pattern in urls.urlpatterns}
 POSTS = {
-    "users_by_number", "verification_decide", "verification_reveal", "measure_apply", "measure_lift", "staff_invite",
+    "users_by_number", "verification_decide", "verification_reveal", "measure_apply", "identity_demand", "measure_lift", "staff_invite",
     "invitation_revoke", "staff_active", "staff_role", "staff_sessions_end", "my_session_end", "my_sessions_end_others",
     "emergency_take", "emergency_end", "emergency_review", "alarm_saw", "client_create", "key_issue", "key_revoke", "webhook_register", "webhook_remove",
     "delivery_resend", "job_retry", "job_drop", "gate_close", "gate_open",
@@ -91,6 +91,7 @@ def addresses(world):
         "verification_reveal": [identity.pk],
         "user": [world.qian.pk],
         "measure_apply": [world.qian.pk],
+        "identity_demand": [world.qian.pk],
         "measure_lift": [world.qian.pk, Measure.objects.get().pk],
         "staff_active": [world.bai.pk],
         "staff_role": [world.bai.pk],

@@ -28,6 +28,17 @@ def rows(answer):
     )
 
 
+def test_the_identity_of_an_abnormal_account_is_demanded_from_its_page(world, login):
+    page = login("xu").get(f"/users/{world.wen.pk}/").content.decode()
+    assert f'action="/users/{world.wen.pk}/identity/again/"' in page
+    answer = login("xu").post(f"/users/{world.wen.pk}/identity/again/", {"reason": "异地频繁登录"})
+    world.wen.refresh_from_db()
+    assert answer.status_code == 302 and not world.wen.may_publish
+    again = login("xu").post(f"/users/{world.wen.pk}/identity/again/", {"reason": "异地频繁登录"})
+    assert again.status_code == 409
+    assert "/identity/again/" not in login("lin").get(f"/users/{world.wen.pk}/").content.decode()
+
+
 def test_the_list_is_newest_first_and_shows_no_whole_number(world, login):
     answer = login("he").get("/users/")
     assert rows(answer) == ["ma", "qian", "liu", "wen"]
