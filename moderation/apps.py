@@ -11,6 +11,7 @@ class ModerationConfig(AppConfig):
     def ready(self) -> None:
         from core import outbox
         from moderation import personal_data, reevaluation, screening  # noqa: F401
+        from moderation.checks import shipped  # noqa: F401
 
         # An operator's own checks: modules that call `moderation.checks.register` when they are imported.
         for module in settings.CHECK_MODULES:

@@ -4,6 +4,7 @@ library's version up, and workers take the new version within a second."""
 from __future__ import annotations
 
 import csv
+import hashlib
 import time
 import unicodedata
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def current() -> Loaded:
 
 def _build(version: int) -> Loaded:
     rows = Feature.objects.filter(state="active", kind="term").values_list(
-        "id", "version", "value", "category_id", "severity"
+        "id", "version", "value", "category_id", "severity", "kind", "options", "data", "allow", "rollout"
     )
     return Loaded(version, Matcher([Term(*row) for row in rows]))
 
@@ -67,6 +68,11 @@ def _count_up() -> int:
     library.version += 1
     library.save(update_fields=["version", "changed_at"])
     return library.version
+
+
+def digest_of(value: str) -> str:
+    """By what an entry is known: the SHA-256 of its value's canonical form."""
+    return hashlib.sha256(value.encode()).hexdigest()
 
 
 def _clean(value: str) -> str:
@@ -110,7 +116,14 @@ def propose(
     try:
         with transaction.atomic():
             feature = Feature.objects.create(
-                kind=kind, value=value, category=leaf, severity=severity, note=note, source=source, proposed_by=by
+                kind=kind,
+                value=value,
+                digest=digest_of(value),
+                category=leaf,
+                severity=severity,
+                note=note,
+                source=source,
+                proposed_by=by,
             )
             audit.record(
                 action="feature.proposed",
@@ -181,6 +194,7 @@ def propose_starter(*, by: Any) -> int:
                 Feature(
                     kind=row["kind"],
                     value=_clean(row["value"]),
+                    digest=digest_of(_clean(row["value"])),
                     category_id=row["category"],
                     severity=int(row["severity"]),
                     note=row["note"],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ahocorasick_rs import AhoCorasick, Implementation
 
+from moderation.entries import Entry
 from moderation.normalisation import Normalised, normalise
 
 MAX_HITS = 200
@@ -24,15 +25,7 @@ _words = re.compile(f"[{_BOUNDED}]{{2,}}(?: [{_BOUNDED}]{{2,}})*").fullmatch
 _NOTHING = " \n\ufffd"
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One approved term of the feature library, as a finding names it."""
-
-    id: int
-    version: int
-    value: str
-    category: str
-    severity: int
+Term = Entry
 
 
 @dataclass(frozen=True, slots=True)

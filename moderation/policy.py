@@ -36,7 +36,9 @@ class Found:
     feature_version: int | None = None
     score: float = 1.0
     detail: str = ""
-    field: str = "text"
+    distance: float | None = None
+    boxes: list[list[int]] = field(default_factory=list)
+    field: str = "text"  # the last one: from here on the name hides dataclasses.field
 
 
 @dataclass(frozen=True, slots=True)

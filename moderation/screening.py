@@ -45,6 +45,7 @@ class Looked:
     verdict: Verdict
     held_for: str = ""
     label: dict[str, Any] | None = field(default=None)
+    texts: list[tuple[str, checks.Text]] = field(default_factory=list)  # read out of files: side, text
 
 
 def screen(claimed: Sequence[jobs.Claimed]) -> dict[int, str]:
@@ -57,12 +58,13 @@ def screen(claimed: Sequence[jobs.Claimed]) -> dict[int, str]:
     }
     failed: dict[int, str] = {}
     looked: dict[UUID, Looked] = {}
+    sides = sides_of(list(items.values()))
     for job in claimed:
         item = items.get(UUID(job.subject))
         if item is None:
             continue  # withdrawn or decided elsewhere: the job only has to go
         try:
-            looked[item.pk] = look(item)
+            looked[item.pk] = look(item, sides[item.pk])
         except Exception as exc:
             log.error("screening_failed", submission=job.subject, error=type(exc).__name__, exc_info=exc)
             failed[job.id] = type(exc).__name__
@@ -72,20 +74,45 @@ def screen(claimed: Sequence[jobs.Claimed]) -> dict[int, str]:
     return failed
 
 
-def look(item: Submission) -> Looked:
+def sides_of(items: Sequence[Submission], loaded: library.Loaded | None = None) -> dict[UUID, list[checks.Side]]:
+    """Both sides of each item as checks see them, all with the same version of the library, and prepared together."""
+    loaded = loaded or library.current()
+    sides = {
+        item.pk: [
+            checks.Side(
+                name,
+                text,
+                file,
+                item.technology,
+                loaded,
+                item=item.pk,
+                declared=item.declared,
+                edits_biometrics=item.function.edits_biometrics,
+            )
+            for name, text, file in (
+                ("input", item.content.input_text, item.content.input_file_id),
+                ("output", item.content.output_text, item.content.output_file_id),
+            )
+        ]
+        for item in items
+    }
+    checks.prepare([side for both in sides.values() for side in both])
+    return sides
+
+
+def look(item: Submission, sides: Sequence[checks.Side] | None = None) -> Looked:
     """Let every check look at both sides and the pinned policy judge. Reads nothing that changes meanwhile."""
+    sides = sides or sides_of([item])[item.pk]
     findings: list[Found] = []
     screened: dict[str, Any] = {}
-    content = item.content
-    for name, text, file in (
-        ("input", content.input_text, content.input_file_id),
-        ("output", content.output_text, content.output_file_id),
-    ):
-        found, said = checks.look(checks.Side(name, text, file, item.technology))
+    texts: list[tuple[str, checks.Text]] = []
+    for side in sides:
+        found, said = checks.look(side)
         findings += found
-        screened[name] = {"given": bool(text or file), "checks": said, "hits": len(found)}
+        screened[side.name] = {"given": bool(side.text or side.file), "checks": said, "hits": len(found)}
+        texts += [(side.name, text) for text in side.texts if text.field != "text"]
     verdict = policy.version(item.policy_version).judge(findings)
-    return Looked(item, findings, screened, library.current().version, verdict)
+    return Looked(item, findings, screened, sides[0].library.version, verdict, texts=texts)
 
 
 def _write(claimed: list[jobs.Claimed], looked: dict[UUID, Looked]) -> None:
@@ -96,11 +123,13 @@ def _write(claimed: list[jobs.Claimed], looked: dict[UUID, Looked]) -> None:
         hold_back([result for _job, result in results])
         rows: list[dict[str, Any]] = []
         findings: list[dict[str, Any]] = []
+        texts: list[dict[str, Any]] = []
         leaves = categories()
         for job, result in results:
             rows.append(_row(job, result, leaves))
             findings += [_finding(result.item, found) for found in result.findings]
-        _store(rows, findings, [job.id for job in held], claimed[0].token)
+            texts += [_extracted(result.item, side, text) for side, text in result.texts]
+        _store(rows, findings, texts, [job.id for job in held], claimed[0].token)
     for job, result in results:
         log.info(
             "screened",
@@ -243,7 +272,21 @@ def _finding(item: Submission, found: Found) -> dict[str, Any]:
         "feature_version": found.feature_version,
         "spans": found.spans,
         "score": found.score,
+        "distance": found.distance,
+        "boxes": found.boxes,
         "detail": found.detail,
+    }
+
+
+def _extracted(item: Submission, side: str, text: checks.Text) -> dict[str, Any]:
+    return {
+        "submission": item.pk,
+        "side": side,
+        "field": text.field,
+        "text": text.text,
+        "layout": text.layout,
+        "check": text.check,
+        "version": text.version,
     }
 
 
@@ -267,15 +310,22 @@ def give_up(job: jobs.Claimed) -> None:
     result = Looked(item, found, {}, library.current().version, verdict)
     leaves = categories()
     row = _row(job, result, leaves) | {"screened": None}
-    _store([row], [_finding(item, one) for one in found], [job.id], job.token)
+    _store([row], [_finding(item, one) for one in found], [], [job.id], job.token)
 
 
-def _store(rows: list[dict[str, Any]], findings: list[dict[str, Any]], job_ids: list[int], token: UUID) -> None:
+def _store(
+    rows: list[dict[str, Any]],
+    findings: list[dict[str, Any]],
+    texts: list[dict[str, Any]],
+    job_ids: list[int],
+    token: UUID,
+) -> None:
     run(
         "moderation/write_verdicts",
         {
             "rows": jsonbody.encode(rows).decode(),
             "findings": jsonbody.encode(findings).decode(),
+            "texts": jsonbody.encode(texts).decode(),
             "jobs": job_ids,
             "token": token,
             "appeal_days": int(option("appeal_days")),

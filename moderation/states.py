@@ -28,16 +28,25 @@ SUBMISSION = Machine(
     words=SUBMISSION_WORDS,
 )
 
-FEATURE_WORDS = {"proposed": _("proposed"), "active": _("active"), "retired": _("retired")}
+FEATURE_WORDS = {
+    "proposed": _("proposed"),
+    "active": _("active"),
+    "braked": _("stopped by the brake"),
+    "retired": _("retired"),
+}
 
 FEATURE = Machine(
     name="feature",
-    states=("proposed", "active", "retired"),
+    states=("proposed", "active", "braked", "retired"),
     initial="proposed",
     moves=(
         Move("approve", ("proposed",), "active", "another person than the proposer"),
         Move("refuse", ("proposed",), "retired", "another person than the proposer"),
-        Move("retire", ("active",), "retired", "senior moderator or compliance officer"),
+        Move("withdraw", ("proposed",), "retired", "the proposer"),
+        Move("brake", ("active",), "braked", "the clock, when a new entry matches too large a share of the traffic"),
+        Move("let_go", ("braked",), "active", "senior moderator or compliance officer"),
+        Move("replace", ("active", "braked"), "retired", "the approval of its revision"),
+        Move("retire", ("active", "braked"), "retired", "senior moderator or compliance officer"),
     ),
     final=("retired",),
     words=FEATURE_WORDS,
@@ -45,12 +54,41 @@ FEATURE = Machine(
 
 POLICY = Machine(
     name="policy",
-    states=("draft", "live", "retired"),
+    states=("draft", "shadow", "live", "retired"),
     initial="draft",
     moves=(
-        Move("go_live", ("draft",), "live", "the next version"),
+        Move("shadow", ("draft",), "shadow", "its author"),
+        Move("go_live", ("draft", "shadow"), "live", "another person than its author, who approved this revision"),
+        Move("withdraw", ("draft", "shadow"), "retired", "compliance officer or senior moderator"),
         Move("retire", ("live",), "retired", "the version after it"),
     ),
     final=("retired",),
-    words={"draft": _("draft"), "live": _("live"), "retired": _("retired")},
+    words={"draft": _("draft"), "shadow": _("in shadow"), "live": _("live"), "retired": _("retired")},
+)
+
+BACKTEST = Machine(
+    name="backtest",
+    states=("running", "aborted", "done", "failed"),
+    initial="running",
+    moves=(
+        Move("finish", ("running",), "done", "the job of its last part"),
+        Move("abort", ("running",), "aborted", "whoever may start one"),
+        Move("resume", ("aborted", "failed"), "running", "whoever may start one"),
+        Move("fail", ("running",), "failed", "a part that could not be done in three tries"),
+    ),
+    final=("done",),
+    words={"running": _("running"), "aborted": _("aborted"), "done": _("done"), "failed": _("failed")},
+)
+
+CLASSIFIER = Machine(
+    name="classifier",
+    states=("trained", "active", "retired"),
+    initial="trained",
+    moves=(
+        Move("activate", ("trained",), "active", "another person than who trained it"),
+        Move("refuse", ("trained",), "retired", "another person than who trained it"),
+        Move("retire", ("active",), "retired", "senior moderator or compliance officer"),
+    ),
+    final=("retired",),
+    words={"trained": _("trained"), "active": _("active"), "retired": _("retired")},
 )

@@ -73,6 +73,8 @@ def representation(item: Submission) -> dict[str, Any]:
                 "feature_version": f.feature_version,
                 "spans": f.spans,
                 "score": f.score,
+                **({"distance": f.distance} if f.distance is not None else {}),
+                **({"box": f.boxes[0], "boxes": f.boxes} if f.boxes else {}),
             }
             for f in item.findings.order_by("id")
         ]

@@ -17,19 +17,28 @@ WITH given AS (
     RETURNING item.id
 ), found AS (
     INSERT INTO moderation_finding (
-           submission_id, side, field, check_name, category_id, severity, feature_id, feature_version, spans, score, detail)
+           submission_id, side, field, check_name, category_id, severity, feature_id, feature_version, spans, score, distance, boxes,
+           detail)
     SELECT f.submission, f.side, f.field, f."check", f.category, f.severity, f.feature_id, f.feature_version, f.spans,
-           f.score, f.detail
+           f.score, f.distance, f.boxes, f.detail
       FROM jsonb_to_recordset(%(findings)s::jsonb) AS f(
            submission uuid, side text, field text, "check" text, category text, severity smallint, feature_id int,
-           feature_version int, spans jsonb, score float8, detail text)
+           feature_version int, spans jsonb, score float8, distance float8, boxes jsonb, detail text)
       JOIN settled ON settled.id = f.submission
      -- An item that was held and is evaluated again keeps what was found before, and gets what is new.
      WHERE NOT EXISTS (
         SELECT FROM moderation_finding AS known
-         WHERE known.submission_id = f.submission AND known.side = f.side AND known.check_name = f."check"
+         WHERE known.submission_id = f.submission AND known.side = f.side AND known.field = f.field
+           AND known.check_name = f."check"
            AND known.feature_id IS NOT DISTINCT FROM f.feature_id
            AND known.feature_version IS NOT DISTINCT FROM f.feature_version AND known.detail = f.detail)
+), read AS (
+    INSERT INTO moderation_extractedtext (submission_id, side, field, text, layout, check_name, check_version)
+    SELECT t.submission, t.side, t.field, t.text, t.layout, t."check", t.version
+      FROM jsonb_to_recordset(%(texts)s::jsonb) AS t(
+           submission uuid, side text, field text, text text, layout jsonb, "check" text, version text)
+      JOIN settled ON settled.id = t.submission
+        ON CONFLICT (submission_id, side, field) DO NOTHING
 ), decided AS (
     INSERT INTO moderation_decision (
            id, submission_id, outcome, by_kind, policy_version, rule, category_id, clause, reason)

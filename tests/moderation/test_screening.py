@@ -12,6 +12,7 @@ from core import gates, jobs
 from core.models import AuditEvent, Job, OutboxEvent, QuarantinedJob
 from labeling import text as text_label
 from moderation import checks, library, screening
+from moderation.library import Loaded
 from moderation.models import Decision, Finding, StatementOfReasons, Submission, Task
 from moderation.policy import Found, Policy
 from tests.world import BLOCKED, CLEAN, SCAM, USCC, World, work
@@ -63,14 +64,40 @@ def test_spans_are_code_points_of_the_original(world: World) -> None:
 
 
 def test_a_check_that_fails_leads_to_review_and_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(side: checks.Side) -> list[Found]:
-        raise RuntimeError("broken")
+    class Broken(checks.Check):
+        name = "broken"
 
-    monkeypatch.setitem(checks.CHECKS, "broken", checks.Check("broken", broken, lambda: "1"))
+        def version(self, library: Loaded) -> str:
+            return "1"
+
+        def look(self, side: checks.Side, text: checks.Text) -> list[Found]:
+            raise RuntimeError("broken")
+
+    monkeypatch.setitem(checks.CHECKS, "broken", Broken())
     item = world.submit(CLEAN)
     assert (item.state, item.rule) == ("in_review", "R-01")
     assert item.screened["output"]["checks"]["broken"] == "failed@1"
     assert {f.detail for f in Finding.objects.filter(submission=item)} == {"broken: RuntimeError"}
+
+
+def test_a_check_that_does_not_end_is_stopped_and_leads_to_review(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Endless(checks.Check):
+        name = "endless"
+        limit = 0.05
+
+        def version(self, library: Loaded) -> str:
+            return "1"
+
+        def look(self, side: checks.Side, text: checks.Text) -> list[Found]:
+            while True:
+                pass
+
+    monkeypatch.setitem(checks.CHECKS, "endless", Endless())
+    item = world.submit(CLEAN)
+    assert (item.state, item.rule) == ("in_review", "R-01")
+    assert {f.detail for f in Finding.objects.filter(submission=item)} == {"endless: OutOfTime"}
 
 
 def test_an_item_that_can_not_be_screened_goes_to_a_person_after_three_tries(
@@ -78,10 +105,10 @@ def test_an_item_that_can_not_be_screened_goes_to_a_person_after_three_tries(
 ) -> None:
     real = screening.look
 
-    def look(item: Submission) -> Any:
+    def look(item: Submission, sides: Any = None) -> Any:
         if item.content.output_text == "坏":
             raise MemoryError
-        return real(item)
+        return real(item, sides)
 
     monkeypatch.setattr(screening, "look", look)
     bad, good = world.take("坏"), world.take(CLEAN)
