@@ -144,13 +144,7 @@ def escalate(*, token: UUID, reason: str, by: Any, submission_id: UUID | None = 
 
 def end_lease(lease: Lease, event: str, *, reason: str = "") -> None:
     """Remove a locked lease and log how it ended, by the database's clock."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "WITH gone AS (DELETE FROM moderation_lease WHERE submission_id = %s RETURNING *)"
-            " INSERT INTO moderation_claimevent (submission_id, staff_id, event, held_seconds, reason)"
-            " SELECT submission_id, staff_id, %s, extract(epoch FROM statement_timestamp() - claimed_at), %s FROM gone",
-            [lease.submission_id, event, reason[:200]],
-        )
+    run("moderation/end_lease", {"submission": lease.submission_id, "event": event, "reason": reason[:200]})
 
 
 def return_expired() -> int:
@@ -161,5 +155,13 @@ def return_expired() -> int:
 
 
 def claim_log(submission_id: UUID) -> list[ClaimEvent]:
-    """Who held an item, oldest first."""
-    return list(ClaimEvent.objects.filter(submission_id=submission_id).order_by("id"))
+    """Who held an item, oldest first; a claim that still stands is told from its lease."""
+    log = list(ClaimEvent.objects.filter(submission_id=submission_id).order_by("id"))
+    standing = Lease.objects.filter(submission_id=submission_id).first()
+    if standing:
+        log.append(
+            ClaimEvent(
+                submission_id=submission_id, staff_id=standing.staff_id, event="claimed", at=standing.claimed_at
+            )
+        )
+    return log

@@ -1,5 +1,6 @@
 -- Claim the next item of a queue for a person: what they hold already (renewed), else the first that nobody holds. The
--- row leaves the queue and becomes a lease in one statement, so that two people never get the same item.
+-- row leaves the queue and becomes a lease in one statement, so that two people never get the same item. The lease itself
+-- is the record of the claim as long as it stands; the log gets both lines when it ends.
 WITH mine AS (
     UPDATE moderation_lease
        SET until = statement_timestamp() + %(lease)s * interval '1 second'
@@ -21,9 +22,6 @@ WITH mine AS (
            entered_at, due_at
       FROM picked
     RETURNING submission_id, token, until, queue, due_at, entered_at
-), logged AS (
-    INSERT INTO moderation_claimevent (submission_id, staff_id, event)
-    SELECT submission_id, %(staff)s, 'claimed' FROM leased
 )
 SELECT submission_id, token, until, queue, due_at, entered_at FROM mine
 UNION ALL

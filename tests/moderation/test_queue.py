@@ -157,8 +157,12 @@ def test_a_lease_left_alone_returns_to_its_old_place_and_the_log_says_so(world):
     item = queued(world, 1, priority=20)[0]
     before = Task.objects.get(pk=item.pk)
     queue.next_task(by=world.lin)
+    [standing] = queue.claim_log(item.pk)
+    assert (standing.event, standing.staff_id) == ("claimed", world.lin.pk)
+    assert not ClaimEvent.objects.exists()  # the lease itself is the record as long as it stands
     expire()
     assert queue.return_expired() == 1
+    assert ClaimEvent.objects.get(event="claimed").at == standing.at
     after = Task.objects.get(pk=item.pk)
     assert (after.priority, after.entered_at, after.due_at) == (before.priority, before.entered_at, before.due_at)
     assert [e.event for e in queue.claim_log(item.pk)] == ["claimed", "expired"]
