@@ -14,4 +14,5 @@ def seed() -> str:
     every(3600, "accounts.tasks.erase_due")
     every(60, "accounts.tasks.write_key_usage")
     every(3600, "accounts.tasks.forget_imports")
+    every(24 * 3600, "accounts.tasks.forget_key_usage")
     return "ok"

@@ -59,6 +59,13 @@ def ask_again(*, identity_id: UUID, by: Any) -> Identity:
     return identity
 
 
+def may_ask_again(identity: Identity) -> bool:
+    """Whether `ask_again` would be taken, for buttons."""
+    if identity.state != "pending" or identity.check_state in ("waiting", "none"):
+        return False
+    return is_asked(identity.method, identity.name_masked) and not _token_is_gone(identity)
+
+
 def _token_is_gone(identity: Identity) -> bool:
     return identity.method == "network_identity" and not identity.number_sealed
 

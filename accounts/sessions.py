@@ -6,7 +6,6 @@ ended is worth nothing from its next request on, whatever else it holds.
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -21,7 +20,7 @@ from accounts.models import Staff, StaffSession
 from core import audit, crypto
 from core.errors import NotFound
 from core.options import option
-from core.requests import client_address
+from core.requests import known_address
 from core.roles import check
 from core.sql import run
 
@@ -75,18 +74,11 @@ def begin(*, staff: Staff, request: HttpRequest) -> StaffSession:
     row = StaffSession.objects.create(
         staff=staff,
         key_hash=crypto.key_hash(str(request.session.session_key)),
-        address=_address(request),
+        address=known_address(request),
         agent=request.META.get("HTTP_USER_AGENT", "").replace("\x00", "")[:200],
     )
     request.session[KEY] = str(row.pk)
     return row
-
-
-def _address(request: HttpRequest) -> str | None:
-    try:
-        return str(ipaddress.ip_address(client_address(request)))
-    except ValueError:
-        return None
 
 
 def look(session_id: str) -> State | None:

@@ -73,3 +73,9 @@ def write_key_usage() -> None:
 def forget_imports() -> None:
     """Remove the files of imports whose time is over."""
     imports.forget_old()
+
+
+@shared_task(name="accounts.tasks.forget_key_usage", ignore_result=True)
+def forget_key_usage() -> None:
+    """Remove counts of calls that nobody looks at any more."""
+    usage.forget_old()

@@ -34,6 +34,7 @@ urlpatterns: list[URLPattern] = [
     path("users/verification/<uuid:pk>/reveal/", verification.reveal, name="verification_reveal"),
     path("users/verification/<uuid:pk>/heartbeat/", verification.heartbeat, name="verification_heartbeat"),
     path("users/verification/<uuid:pk>/give-back/", verification.give_back, name="verification_give_back"),
+    path("users/verification/<uuid:pk>/ask-again/", verification.ask_again, name="verification_ask_again"),
     path("users/verification/<uuid:pk>/guardian/", verification.record_guardian, name="guardian_record"),
     path("users/guardians/<uuid:pk>/withdraw/", verification.withdraw_guardian, name="guardian_withdraw"),
     path("users/verification/documents/<uuid:pk>/", documents_of_identities.document, name="verification_document"),

@@ -16,11 +16,13 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Max, Sum
+from django.db.models import Exists, Max, OuterRef, Sum
+from django.db.models.functions import Now
 
 from accounts import counters
 from accounts.models import KeyUsage
 from core.calendar import SHANGHAI
+from core.options import option
 from core.sql import run
 
 HAND_OVER = 5.0
@@ -116,6 +118,15 @@ def write() -> int:
             },
         )
     return len(sums)
+
+
+def forget_old() -> int:
+    """Remove counts that are older than `usage_keep_days`, but never a key's last one: by it one sees that nobody needs
+    the key any more. Run by beat; returns how many."""
+    newer = KeyUsage.objects.filter(key=OuterRef("key"), hour__gt=OuterRef("hour"))
+    old = KeyUsage.objects.filter(Exists(newer), hour__lt=Now() - timedelta(days=option("usage_keep_days")))
+    gone, _rows = old.delete()
+    return gone
 
 
 @cache

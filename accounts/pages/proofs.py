@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from accounts import display_names, documents, guardians, identities, plausibility
+from accounts import display_names, documents, guardians, identities, plausibility, service_checks
 from accounts.models import Identity, IdentityDocument
 from accounts.plausibility import GOOD, ODD, WRONG, Finding
 
@@ -28,6 +28,7 @@ def about(identity: Identity) -> dict[str, Any]:
         "name_findings": [f for f in found if f.field == "name"],
         "other_findings": [f for f in found if f.field not in ("number", "name")] + of_display_name(identity),
         "check_findings": of_check(identity),
+        "may_ask_again": service_checks.may_ask_again(identity),
         "pictures": pictures,
         "picture_findings": of_pictures(identity, pictures, is_child=is_child),
         "twins": list(twins.values())[:10],

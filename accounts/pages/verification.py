@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import guardians, identities, verification
+from accounts import guardians, identities, service_checks, verification
 from accounts.confirmation import recently_confirmed
 from accounts.models import GuardianConsent, Identity
 from accounts.pages.documents_of_identities import SHOWN_SECONDS, open_for
@@ -125,6 +125,19 @@ def give_back(request: HttpRequest, pk: UUID) -> HttpResponse:
     else:
         messages.info(request, _("It is back in the queue."))
     return redirect("users")
+
+
+@require_POST
+@staff_page("identity.decide")
+def ask_again(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Put the question to the verification service once more."""
+    try:
+        service_checks.ask_again(identity_id=pk, by=request.user)
+    except Refusal as refusal:
+        messages.warning(request, refusal.detail)
+    else:
+        messages.info(request, _("The verification service is asked once more."))
+    return redirect("verification")
 
 
 @require_POST

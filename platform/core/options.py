@@ -23,6 +23,8 @@ OPTIONS: dict[str, Option] = {
     "job_lease": Option(60, "s", _("How long a worker may hold a job without an answer")),
     "screening_lease": Option(30, "s", _("How long a worker may hold an item that it screens")),
     "webhook_lease": Option(60, "s", _("How long a worker may hold a webhook delivery")),
+    "backtest_lease": Option(60, "s", _("How long a worker that does a part of a back-test may give no sign of life")),
+    "backtest_most": Option(200_000, "", _("Items that one back-test may look at")),
     "export_lease": Option(300, "s", _("How long a worker that writes a bundle may give no sign of life")),
     "review_lease": Option(300, "s", _("How long a moderator holds an item without a sign of life")),
     "review_heartbeat": Option(30, "s", _("How often an open desk renews its lease")),
@@ -68,8 +70,12 @@ OPTIONS: dict[str, Option] = {
     ),
     "import_lease": Option(60, "s", _("How long a worker that imports users may give no sign of life")),
     "import_keep_days": Option(7, "d", _("How long the file and the report of an import of users are kept")),
+    "usage_keep_days": Option(400, "d", _("How long the hourly counts of calls of a key are kept")),
     "key_overlap": Option(7 * 24 * 3600, "s", _("How long the old key still works after it was rotated")),
     "max_document": Option(8 * 1024 * 1024, "", _("Bytes that the picture of a document may have")),
+    "policy_needs_backtest": Option(
+        0, "", _("1: a policy goes live only after a back-test of this revision; 0: without one a reason is asked for")
+    ),
     "max_text": Option(100_000, "", _("Code points a text of a submission may have")),
 }
 

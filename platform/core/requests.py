@@ -166,9 +166,14 @@ def client_address(request: HttpRequest) -> str:
     direct = str(request.META.get("REMOTE_ADDR", ""))
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.TRUST_PROXY else ""
     if not forwarded:
-        return direct
+        return _address_in(direct)  # a unix socket has no address: "unix:", or nothing
     hops = forwarded.split(",")
     return _address_in(hops[-min(settings.PROXY_HOPS, len(hops))])
+
+
+def known_address(request: HttpRequest) -> str | None:
+    """The caller's address for columns and libraries that take nothing else; None where it is unknown."""
+    return client_address(request) or None
 
 
 def _address_in(entry: str) -> str:

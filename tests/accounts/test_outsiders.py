@@ -37,7 +37,7 @@ POSTS = {
     "appeal_decide",
     "person_request_take", "person_request_bundle", "person_request_finish", "person_request_refuse",
     "person_request_propose", "person_request_approve", "person_request_download", "reveals_export",
-    "verification_heartbeat", "verification_give_back", "guardian_record", "guardian_withdraw",
+    "verification_heartbeat", "verification_give_back", "verification_ask_again", "guardian_record", "guardian_withdraw",
     "overturn_propose", "overturn_approve", "overturn_decline", "overturn_reveal",
 }  # fmt: skip
 HELD = {"verification_document"}  # 404 for everybody who doesn't hold the thing itself at this moment
@@ -81,6 +81,7 @@ def addresses(world):
         "verification_decide": [identity.pk],
         "verification_heartbeat": [identity.pk],
         "verification_give_back": [identity.pk],
+        "verification_ask_again": [identity.pk],
         "verification_document": [uuid7()],
         "guardian_record": [identity.pk],
         "guardian_withdraw": [uuid7()],

@@ -128,6 +128,17 @@ def test_hours_and_days_are_whole_and_days_are_shanghais(world):
     assert days[-1][2] == 700
 
 
+def test_old_counts_go_but_never_the_last_of_a_key(world, settings):
+    key = ApiKey.objects.get()
+    now = timezone.now()
+    for days in (500, 450, 30):
+        KeyUsage.objects.create(key=key, hour=now - timedelta(days=days), calls=days)
+    other, _secret = keys.issue_key(client=world.client, scopes=["submissions:read"], by=world.fang)
+    KeyUsage.objects.create(key=other, hour=now - timedelta(days=900), calls=900)
+    tasks.forget_key_usage()
+    assert sorted(KeyUsage.objects.values_list("calls", flat=True)) == [30, 900]
+
+
 def test_the_page_of_a_client_shows_keys_use_and_tables(world, login):
     key = ApiKey.objects.get()
     now = timezone.now().replace(minute=0, second=0, microsecond=0)

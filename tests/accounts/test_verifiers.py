@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core.cache import cache
 from django.db.models import F
+from django.urls import reverse
 
 from accounts import identities, reverification, service_checks, users, verifiers
 from accounts.models import Identity
@@ -272,6 +273,18 @@ def test_the_same_answer_twice_is_no_contradiction(world, box):
     service_checks.ask_again(identity_id=identity.pk, by=world.zhou)
     work()
     assert said(identity) == ("match", "") and not Alarm.objects.exists()
+
+
+def test_the_desk_offers_to_ask_again_once_there_is_an_answer(world, box, login):
+    identity = handed_in(world)
+    desk, button = login("zhou"), reverse("verification_ask_again", args=[identity.pk])
+    desk.get(reverse("verification"), {"open": identity.pk})
+    assert button not in desk.get(reverse("verification")).content.decode()
+    work()
+    assert button in desk.get(reverse("verification")).content.decode()
+    assert desk.post(button).status_code == 302
+    identity.refresh_from_db()
+    assert identity.check_state == "waiting"
 
 
 def test_only_an_identity_admin_asks_again_and_only_what_is_to_be_asked(world, box, settings):
