@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import connection
 from redis import Redis
 
+from core import mediabox
+
 WORKER_SILENT_AFTER = 30  # seconds without a canary
 
 
@@ -44,7 +46,7 @@ def _worker() -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, extract(epoch FROM statement_timestamp() - at) FROM core_heartbeat")
         ages = dict(cursor.fetchall())
-    for queue in ("work", "courier"):
+    for queue in ("work", "courier", "media"):
         age = ages.get(queue)
         if age is None:
             return f"no worker of queue {queue} has answered yet"
@@ -65,3 +67,13 @@ def readiness() -> dict[str, str]:
         except Exception as exc:
             result[name] = f"away ({type(exc).__name__})"
     return result
+
+
+def box() -> str:
+    """Whether the boxes that media are decoded in are "full" or "reduced" here, and what is missing (security M10). Not
+    a reason to take no items: what the box can't decode goes to a person."""
+    try:
+        found = mediabox.state()
+    except Exception as exc:
+        return f"away ({type(exc).__name__})"
+    return "full" if found["mode"] == "full" else "reduced: " + ", ".join(found["missing"])

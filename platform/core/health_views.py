@@ -18,10 +18,11 @@ def alive(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 when everything that a submission needs is there, else 503 with what is missing."""
+    """200 when everything that a submission needs is there, else 503 with what is missing. How safely media are decoded
+    is said beside it and changes nothing."""
     parts = health.readiness()
     whole = all(said == "ok" for said in parts.values())
-    return JsonResponse({"ready": whole, **parts}, status=200 if whole else 503)
+    return JsonResponse({"ready": whole, **parts, "box": health.box()}, status=200 if whole else 503)
 
 
 def metrics_page(request: HttpRequest) -> HttpResponse:
