@@ -10,9 +10,9 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.pages.forms import DeskForm
 from accounts.pages.house import show
 from core import alarms as rung
+from core.forms import DeskForm
 from core.models import Alarm
 from core.pages import Page, staff_page
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from accounts.appeals import LONGEST
-from accounts.pages.forms import DeskForm
+from core.forms import DeskForm
 
 
 class AppealForm(DeskForm):

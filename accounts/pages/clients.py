@@ -18,8 +18,9 @@ from accounts import keys, usage
 from accounts.confirmation import recently_confirmed
 from accounts.models import ApiClient, ApiKey
 from accounts.pages.client_forms import KeySearch, LimitForm
-from accounts.pages.forms import ClientForm, DeskForm, KeyForm, ReasonForm
+from accounts.pages.forms import ClientForm, KeyForm, ReasonForm
 from accounts.pages.house import show
+from core.forms import DeskForm
 from core.options import option
 from core.pages import staff_page
 from core.templatetags.mingjian import shanghai

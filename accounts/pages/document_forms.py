@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from accounts.pages.forms import DeskForm
+from core.forms import DeskForm
 from governance import documents
 from governance.models import Document, DocumentVersion, Service
 

@@ -13,10 +13,10 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import emergency
 from accounts.confirmation import recently_confirmed
 from accounts.models import BreakGlass
-from accounts.pages.forms import DeskForm
 from accounts.pages.house import show
 from accounts.pages.staff_forms import EmergencyForm, ReviewForm
 from core import roles
+from core.forms import DeskForm
 from core.options import option
 from core.pages import staff_page
 from core.permission_words import WORDS

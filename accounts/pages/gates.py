@@ -13,9 +13,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.confirmation import recently_confirmed
-from accounts.pages.forms import DeskForm, GateForm, ReasonForm
+from accounts.pages.forms import GateForm, ReasonForm
 from accounts.pages.house import show
 from core import gates as doors
+from core.forms import DeskForm
 from core.models import Gate
 from core.options import OPTIONS, option
 from core.pages import staff_page

@@ -19,9 +19,10 @@ from accounts import imports as commands
 from accounts.confirmation import recently_confirmed
 from accounts.import_rows import COLUMNS, ENCODINGS, MOST_ROWS, OPTIONAL, words_of
 from accounts.models import UserImport
-from accounts.pages.forms import DeskForm, service_choice
+from accounts.pages.forms import service_choice
 from accounts.pages.import_upload import SealedUpload, SealingHandler
 from accounts.pages.people import show
+from core.forms import DeskForm
 from core.ids import uuid7
 from core.options import option
 from core.pages import staff_page

@@ -20,11 +20,11 @@ from accounts import confirmation, guesses, second_factor, sessions, sign_in, ss
 from accounts.confirmation import recently_confirmed
 from accounts.enrolment import is_missing, while_unenrolled
 from accounts.models import Staff
-from accounts.pages.forms import DeskForm
 from accounts.pages.house import show
 from accounts.pages.sign_in import way_to_provider
 from accounts.pages.sign_in_forms import AppForm, ConfirmForm, NewKeyForm, PasswordForm
 from core.errors import NotFound
+from core.forms import DeskForm
 from core.pages import staff_page
 
 NEW_APP = "new_app"  # where its sealed secret waits in the session

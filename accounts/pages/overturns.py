@@ -17,8 +17,9 @@ from accounts.confirmation import recently_confirmed
 from accounts.models import Identity
 from accounts.pages import people
 from accounts.pages.documents_of_identities import SHOWN_SECONDS, open_for
-from accounts.pages.forms import DeskForm, ProposalForm, ReasonForm, RevealForm
+from accounts.pages.forms import ProposalForm, ReasonForm, RevealForm
 from accounts.pages.proofs import about
+from core.forms import DeskForm
 from core.ids import parse_uuid
 from core.pages import Page, staff_page
 

@@ -23,7 +23,7 @@ from accounts import appeals, attempts, notices
 from accounts.models import Appeal, Notice
 from accounts.notice_words import functions_in_words, last_day
 from accounts.pages.appeal_forms import AppealForm
-from accounts.pages.forms import DeskForm
+from core.forms import DeskForm
 from core.requests import client_address
 
 _YEAR = 365 * 24 * 3600

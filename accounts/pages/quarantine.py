@@ -8,9 +8,10 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.pages.forms import DeskForm, ReasonForm
+from accounts.pages.forms import ReasonForm
 from accounts.pages.house import show
 from core import quarantine as stopped
+from core.forms import DeskForm
 from core.models import QuarantinedJob
 from core.pages import Page, staff_page
 

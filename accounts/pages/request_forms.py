@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Staff
-from accounts.pages.forms import DeskForm
+from core.forms import DeskForm
 
 
 class AnswerForm(DeskForm):

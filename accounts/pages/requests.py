@@ -18,9 +18,9 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import person_requests as desk
 from accounts.models import PersonRequest
 from accounts.pages.appeals import clock
-from accounts.pages.forms import DeskForm
 from accounts.pages.people import show
 from accounts.pages.request_forms import AnswerForm, DownloadForm
+from core.forms import DeskForm
 from core.ids import parse_uuid
 from core.pages import Page, staff_page
 from core.roles import may

@@ -9,7 +9,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.utils.translation import gettext_lazy as _
 
 from accounts import sign_in
-from accounts.pages.forms import DeskForm
+from core.forms import DeskForm
 
 
 def code_field(**more: Any) -> forms.CharField:

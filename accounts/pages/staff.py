@@ -19,10 +19,10 @@ from accounts import invitations, sessions
 from accounts import staff as colleagues
 from accounts.confirmation import recently_confirmed
 from accounts.models import Invitation, Staff
-from accounts.pages.forms import DeskForm
 from accounts.pages.house import show
 from accounts.pages.staff_forms import InviteForm, RoleForm
 from core import mail, roles
+from core.forms import DeskForm
 from core.pages import staff_page
 from core.permission_words import WORDS
 

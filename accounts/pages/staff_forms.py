@@ -7,9 +7,10 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from accounts.pages.forms import DeskForm, StaffForm
+from accounts.pages.forms import StaffForm
 from core import roles
 from core.errors import Refusal, field_error
+from core.forms import DeskForm
 
 
 class InviteForm(StaffForm):

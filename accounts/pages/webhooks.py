@@ -12,9 +12,10 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.pages.forms import DeskForm, EndpointForm
+from accounts.pages.forms import EndpointForm
 from accounts.pages.house import show
 from core import webhooks as courier
+from core.forms import DeskForm
 from core.models import WebhookDelivery, WebhookEndpoint
 from core.pages import staff_page
 from governance.models import Service

@@ -14,9 +14,9 @@ import httpx
 from django.db import connection
 
 from accounts.verifiers import wire
-from accounts.verifiers.breaker import Breaker
-from accounts.verifiers.deadline import Deadline
 from accounts.verifiers.interface import UNAVAILABLE, Evidence, Outcome
+from core.breaker import Breaker
+from core.deadline import Deadline
 from core.options import option
 
 MOST = 16 * 1024  # bytes of an answer; an honest one has some 300

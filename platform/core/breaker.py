@@ -1,4 +1,4 @@
-"""The circuit breaker: a verification service that fails again and again is left alone for a while.
+"""The circuit breaker: an outside service that fails again and again is left alone for a while.
 
 Shared by all processes through the cache. Everything has an end of its own there, so the circuit closes by itself
 whatever dies; without a cache it simply stays closed, and the time-outs alone protect us.

@@ -16,9 +16,9 @@ from django.urls import reverse
 
 from accounts import identities, reverification, service_checks, users, verifiers
 from accounts.models import Identity
-from accounts.verifiers import Evidence, breaker, sandbox, wire
+from accounts.verifiers import Evidence, sandbox, wire
 from accounts.verifiers.service import ServiceVerifier
-from core import jobs
+from core import breaker, jobs
 from core.errors import Conflict, Forbidden
 from core.ids import uuid7
 from core.models import Alarm, AuditEvent, Job
