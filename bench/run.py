@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = [
     "text_match",
+    "library_swap",
     "intake",
     "end_to_end",
     "claim",
@@ -20,6 +21,11 @@ NAMES = [
     "user_page",
     "user_import",
     "rotation",
+    "backtest",
+    "image_lookup",
+    "image_quality",
+    "quality",
+    "mediabox_fuzz",
 ]
 
 

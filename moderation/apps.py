@@ -10,7 +10,14 @@ class ModerationConfig(AppConfig):
 
     def ready(self) -> None:
         from core import outbox
-        from moderation import personal_data, reevaluation, screening  # noqa: F401
+        from moderation import (  # noqa: F401
+            backtest_parts,
+            brake,
+            feature_imports,
+            personal_data,
+            reevaluation,
+            screening,
+        )
         from moderation.checks import shipped  # noqa: F401
 
         # An operator's own checks: modules that call `moderation.checks.register` when they are imported.

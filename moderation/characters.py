@@ -107,13 +107,25 @@ CHARACTER_FOLDS: tuple[Callable[[str], str], ...] = (
 
 @cache
 def simplified() -> dict[str, str]:
-    """OpenCC's t2s table, read by converting every Han character alone; only results of one character."""
+    """OpenCC's t2s table, read by converting every Han character alone; only results of one character. Before it, for
+    characters that no simplified text has, the table of Japanese forms (仮 is 假)."""
     from opencc import OpenCC
 
     blocks = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0x20000, 0x323B0))
     han = [chr(code) for first, end in blocks for code in range(first, end)]
-    converted = OpenCC("t2s").convert("\n".join(han)).split("\n")
+    from_japanese = OpenCC("jp2t").convert("\n".join(han)).split("\n")
+    traditional = [
+        old if len(new) != 1 or _is_simplified(old) else new for old, new in zip(han, from_japanese, strict=True)
+    ]
+    converted = OpenCC("t2s").convert("\n".join(traditional)).split("\n")
     return {old: new for old, new in zip(han, converted, strict=True) if old != new and len(new) == 1}
+
+
+def _is_simplified(character: str) -> bool:
+    try:
+        return len(character.encode("gb2312")) == 2
+    except UnicodeEncodeError:
+        return False
 
 
 @lru_cache(maxsize=8192)

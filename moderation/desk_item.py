@@ -14,7 +14,7 @@ from accounts import measures
 from accounts.models import Measure, Staff, User
 from core.calendar import SHANGHAI
 from governance.models import Category
-from moderation import queue, statistics
+from moderation import queue, shown_files, statistics
 from moderation.evidence_lines import evidence, why_here
 from moderation.models import ClaimEvent, Decision, Submission, Task
 from moderation.queue import Held
@@ -28,7 +28,7 @@ _EARLIER = 5
 def shown(held: Held, person: Any) -> dict[str, Any]:
     """Everything about a held item that its page shows."""
     item = (
-        Submission.objects.select_related("content__input_file", "content__output_file", "user", "function", "service")
+        Submission.objects.select_related(*shown_files.WITH, "user", "function", "service")
         .prefetch_related("findings")
         .get(pk=held.submission_id)
     )
@@ -38,6 +38,7 @@ def shown(held: Held, person: Any) -> dict[str, Any]:
         "item": item,
         "content": item.content,
         "evidence": found,
+        "files": shown_files.of(item, found),
         "why": why_here(item),
         "leaves": leaves_by_root(tree),
         "category_texts": category_texts(tree),

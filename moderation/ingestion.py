@@ -74,7 +74,7 @@ def ingest(
     wanted = list(dict.fromkeys(ids))
     while waiting := _screening(wanted):
         progress(_("screened"), len(wanted) - waiting, len(wanted))
-        if not jobs.work("work", seconds=1.0):
+        if not jobs.work("work", seconds=1.0) + jobs.work(jobs.MEDIA, seconds=1.0):
             time.sleep(0.05)  # what is left is leased by another worker or due for a retry
     progress(_("screened"), len(wanted), len(wanted))
     for chunk in _pieces(wanted):

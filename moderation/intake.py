@@ -337,4 +337,4 @@ def functions_of(service: Service) -> dict[str, Function]:
 def forget() -> None:
     """Drop what this process remembers of functions and the live policy."""
     _functions.clear()
-    policy._live = (0.0, 0)
+    policy.forget()

@@ -16,16 +16,17 @@ have no hit and the folded text itself costs a few C-level calls.
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, compress
 from typing import Any, NamedTuple
 
 from moderation.characters import LOOK_ALIKES, fold_character, simplified
 
 # Raise the first number when any table or expression below changes, or opencc is upgraded: it says under which folding
 # a finding was made. Python's own Unicode tables take part, so workers of one installation run one Python.
-NORMALISATION_VERSION = f"1-unicode{unicodedata.unidata_version}"
+NORMALISATION_VERSION = f"2-unicode{unicodedata.unidata_version}"
 
 _Origins = array  # of code "I": for each folded character the index of the original one it came from
 _SHORT = array("I", range(1024))
@@ -116,6 +117,7 @@ class _Joins:
         symbol = _class(c for c in separators if not _is_soft(c) and c != " ") + _ASTRAL_SYMBOLS
         self.separator_class = f"{soft}{symbol} "
         self.separators = re.compile(f"[{self.separator_class}]+")
+        self.words = re.compile(f"[^{soft}{symbol.replace(_ASTRAL_SYMBOLS, '')} ]+")  # of texts without rare characters
 
         # Each expression begins with a separator and looks back over it, because `re` can then skip to separators.
         any_, hard, solid, hard_or_break = f"[{soft}{symbol} ]", f"[{symbol} ]", f"[{symbol}]", f"[{symbol} \\n]"
@@ -208,6 +210,7 @@ class _Characters:
         self._uneven = re.compile(f"[{_class(unseen + several)}{_ASTRAL}]")
         self._unseen = _Step(re.compile(rf"[{_class(unseen)}\U000e0000-\U000e0fff]+"))
         self._astral = re.compile(f"[{_ASTRAL}]")
+        self._scanned_away = re.compile(f"[{separator_class}{mark}]+")
         # Marks that are spelling in their own script are decoration on Chinese, Latin, Greek, Cyrillic, or on nothing.
         self._stray_marks = _Step(
             re.compile(rf"[{mark}](?:(?<=[{_HAN}a-z0-9\u0370-\u052f{separator_class}].)|(?<=\A.))[{mark}]*+", re.DOTALL)
@@ -222,6 +225,12 @@ class _Characters:
             # Before case is folded, too, because Η looks like H but η like n; the unseen would part their words here.
             text = self.latinise(self._unseen.apply(text))
         return self._stray_marks.apply(self._fold(text))
+
+    def scan(self, text: str) -> str | None:
+        """The text folded without its separators and marks; None where only the exact way can tell."""
+        if self._look_alike.search(text):
+            return None
+        return self._scanned_away.sub("", self._fold(text))
 
     def _fold(self, text: str) -> str:
         return self._astral.sub(lambda match: fold_character(match[0]), text.translate(self._table))
@@ -283,34 +292,110 @@ def prepare() -> None:
 
 
 _UNTRACED: Any = object()
+_NONE, _JOINS, _ALL = range(3)  # which stages a text needs beyond `_fold_common`
 
 
 class Normalised:
     """A folded text that remembers where each of its characters came from.
 
-    `text` is for matching; `written` is the same before the joins, for terms that themselves hold separators.
+    `text` is for matching; `written` is the same before the joins, for terms that themselves hold separators. Both are
+    worked out when first asked for: most texts need no more than `scan`.
     """
 
-    __slots__ = ("original", "text", "written", "_text_origins", "_written_origins")
+    __slots__ = ("original", "_text", "_written", "_text_origins", "_written_origins", "_work")
 
-    def __init__(self, original: str, written: str, text: str, origins: _Origins | None) -> None:
+    def __init__(self, original: str) -> None:
         self.original = original
-        self.written = written
-        self.text = text
-        self._text_origins = self._written_origins = origins
+        self._text: str | None = None
+        self._written: str | None = None
+        self._text_origins: _Origins | None = _UNTRACED
+        self._written_origins: _Origins | None = _UNTRACED
+        self._work: int | None = None
+
+    @property
+    def text(self) -> str:
+        if self._text is None:
+            self._fold()
+        return self._text  # type: ignore[return-value]
+
+    @property
+    def written(self) -> str:
+        if self._written is None:
+            self._fold()
+        return self._written  # type: ignore[return-value]
+
+    def scan(self) -> str:
+        """A quick form in which everything stands that stands in `text`, and perhaps more: whatever string without
+        separators and marks is in `text` is in here, too. What is found here is then looked for in `text`."""
+        if self._text is not None:
+            return self._text
+        work = self._how_much_work()
+        if work == _NONE:
+            return self.original.lower()
+        stages = _stages()
+        if work == _JOINS:
+            return "".join(stages.joins.words.findall(self.original.lower()))
+        scanned = stages.characters.scan(self.original)
+        return self.text if scanned is None else scanned
+
+    def scanned_places(self) -> Callable[[int, int], tuple[int, int] | None]:
+        """A function from a span of `scan()` to that of the original, for strings that stand there in one piece (and so
+        in `text`, too); it answers None where only `text` can tell."""
+        work = self._how_much_work() if self._text is None else _ALL
+        if work == _NONE:
+            return lambda start, end: (start, end)
+        if work == _ALL:
+            return lambda start, end: None
+        ends: list[int] = []
+        moved: list[int] = []
+        total = 0
+        for word in _stages().joins.words.finditer(self.original):
+            first, last = word.span()
+            moved.append(first - total)
+            total += last - first
+            ends.append(total)
+
+        def place(start: int, end: int) -> tuple[int, int] | None:
+            word = bisect_right(ends, start)
+            return (start + moved[word], end + moved[word]) if end <= ends[word] else None
+
+        return place
+
+    def _how_much_work(self) -> int:
+        if self._work is None:
+            stages = _stages()
+            if stages.find_work(self.original) is None:
+                self._work = _NONE
+            else:
+                self._work = _JOINS if stages.characters.find_rare(self.original) is None else _ALL
+        return self._work
+
+    def _fold(self) -> None:
+        original, stages, work = self.original, _stages(), self._how_much_work()
+        if work == _ALL:
+            self._written = stages.characters.apply(original)
+            self._text = stages.characters.latinise(stages.joins.apply(self._written))
+            return
+        self._written = self._text = _fold_common(original)
+        if work == _NONE:
+            self._text_origins = self._written_origins = None
+        else:
+            self._text = stages.joins.apply(self._written)
 
     def original_span(self, start: int, end: int) -> tuple[int, int]:
         """The half-open span of the original, in code points, that `text[start:end]` was folded from.
 
         Raises ValueError for a span that is empty or not inside `text`.
         """
+        text = self.text
         if self._text_origins is _UNTRACED:
             self._text_origins = _stages().joins.trace(self.written, self._origins_as_written())
-        return _span(self._text_origins, start, end, len(self.text))
+        return _span(self._text_origins, start, end, len(text))
 
     def original_span_as_written(self, start: int, end: int) -> tuple[int, int]:
         """The same for a span of `written`."""
-        return _span(self._origins_as_written(), start, end, len(self.written))
+        length = len(self.written)
+        return _span(self._origins_as_written(), start, end, length)
 
     def is_parted(self, index: int) -> bool:
         """Did anything visible stand in the original between `text[index - 1]` and `text[index]`?
@@ -341,12 +426,21 @@ def _is_symbol(character: str) -> bool:
 
 def normalise(text: str) -> Normalised:
     """The text folded for matching. Accepts any str and raises nothing; folding a folded text changes nothing."""
+    return Normalised(text)
+
+
+def fold_all(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """`text` and `written` of each: many short ones quicker than one by one."""
     stages = _stages()
-    if stages.find_work(text) is None:
-        folded = _fold_common(text)
-        return Normalised(text, folded, folded, None)
-    if stages.characters.find_rare(text) is None:
-        written = _fold_common(text)
-        return Normalised(text, written, stages.joins.apply(written), _UNTRACED)
-    written = stages.characters.apply(text)
-    return Normalised(text, written, stages.characters.latinise(stages.joins.apply(written)), _UNTRACED)
+    find_work = stages.find_work
+    quick = [find_work(text) is None and "\n" not in text for text in texts]
+    plain = iter(_fold_common("\n".join(compress(texts, quick))).split("\n"))
+    folded: list[tuple[str, str]] = []
+    for text, is_quick in zip(texts, quick, strict=True):
+        if is_quick:
+            one = next(plain)
+            folded.append((one, one))
+        else:
+            normalised = Normalised(text)
+            folded.append((normalised.text, normalised.written))
+    return folded

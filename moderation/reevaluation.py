@@ -28,7 +28,10 @@ def reevaluate(job: jobs.Claimed) -> None:
             " AND (%(user)s::uuid IS NULL OR user_id = %(user)s::uuid) RETURNING id),"
             " ledger AS (INSERT INTO core_auditevent (action, actor, subject, reason)"
             " SELECT 'submission.evaluated_again', 'system:reevaluation', 'submission:' || id, %(topic)s FROM held)"
-            " INSERT INTO core_job (kind, subject, request_id) SELECT 'moderation.screen', id::text, %(rid)s FROM held",
+            " INSERT INTO core_job (kind, subject, request_id)"
+            " SELECT CASE WHEN input_file_id IS NULL AND output_file_id IS NULL THEN 'moderation.screen'"
+            " ELSE 'moderation.screen_media' END, id::text, %(rid)s"
+            " FROM held JOIN moderation_content ON submission_id = held.id",
             {"causes": _CAUSES, "user": user, "topic": job.payload.get("topic", ""), "rid": job.request_id},
         )
 

@@ -7,7 +7,7 @@ ours (security.md P11).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -24,14 +24,16 @@ from core.options import option
 from core.sql import run
 from governance.models import Category, Document
 from labeling import text as text_label
-from moderation import checks, library, policy
+from moderation import checks, library, policy, policy_facts
 from moderation.intake import limited_functions, refuse_unless_allowed
 from moderation.models import Submission
-from moderation.policy import BLOCK, RELEASE, Found, Verdict
+from moderation.policy import BLOCK, RELEASE, REVIEW, Found, Verdict
 
 log = structlog.get_logger("screening")
 BATCH = 64
 JOB = "moderation.screen"
+MEDIA_JOB = "moderation.screen_media"  # of items with a file
+UNLABELLED = "medium_unlabelled"  # the rule that no policy has to write: a file goes out with its label or not at all
 
 
 @dataclass(slots=True)
@@ -46,10 +48,24 @@ class Looked:
     held_for: str = ""
     label: dict[str, Any] | None = field(default=None)
     texts: list[tuple[str, checks.Text]] = field(default_factory=list)  # read out of files: side, text
+    shadow: tuple[int, Verdict] | None = None  # what the policy in shadow would have said
 
 
 def screen(claimed: Sequence[jobs.Claimed]) -> dict[int, str]:
     """Run screening jobs. Answers those that failed; each of them is tried again alone."""
+    return _screen(claimed, look)
+
+
+def screen_media(claimed: Sequence[jobs.Claimed]) -> dict[int, str]:
+    """The same for items with files, which take long: the lease is for each side anew."""
+
+    def look_in_time(item: Submission, sides: Sequence[checks.Side]) -> Looked:
+        return look(item, sides, between=lambda: [jobs.renew(job, MEDIA_KIND) for job in claimed])
+
+    return _screen(claimed, look_in_time)
+
+
+def _screen(claimed: Sequence[jobs.Claimed], look: Callable[..., Looked]) -> dict[int, str]:
     items = {
         item.pk: item
         for item in Submission.objects.filter(
@@ -69,6 +85,8 @@ def screen(claimed: Sequence[jobs.Claimed]) -> dict[int, str]:
             log.error("screening_failed", submission=job.subject, error=type(exc).__name__, exc_info=exc)
             failed[job.id] = type(exc).__name__
     write = [job for job in claimed if job.id not in failed]
+    if looked:
+        judge(list(looked.values()))
     if write:
         _write(write, looked)
     return failed
@@ -100,19 +118,54 @@ def sides_of(items: Sequence[Submission], loaded: library.Loaded | None = None) 
     return sides
 
 
-def look(item: Submission, sides: Sequence[checks.Side] | None = None) -> Looked:
-    """Let every check look at both sides and the pinned policy judge. Reads nothing that changes meanwhile."""
+def look(
+    item: Submission, sides: Sequence[checks.Side] | None = None, *, between: Callable[[], object] | None = None
+) -> Looked:
+    """Let every check look at both sides and the pinned policy judge. Reads nothing that changes meanwhile. `between`
+    is called before each side."""
     sides = sides or sides_of([item])[item.pk]
     findings: list[Found] = []
     screened: dict[str, Any] = {}
     texts: list[tuple[str, checks.Text]] = []
     for side in sides:
+        if between:
+            between()
         found, said = checks.look(side)
         findings += found
         screened[side.name] = {"given": bool(side.text or side.file), "checks": said, "hits": len(found)}
         texts += [(side.name, text) for text in side.texts if text.field != "text"]
-    verdict = policy.version(item.policy_version).judge(findings)
+    # What the item itself says; where the policy asks about its user too, `judge` asks for the whole batch.
+    verdict = policy.version(item.policy_version).judge(findings, policy_facts.of_item(item))
     return Looked(item, findings, screened, sides[0].library.version, verdict, texts=texts)
+
+
+def judge(results: Sequence[Looked]) -> None:
+    """Let the pinned policies judge again with what they ask about users and entries, and the policy in shadow beside
+    them. No round trip where none of them asks."""
+    pinned = {number: policy.version(number) for number in {r.item.policy_version for r in results}}
+    asking = [r for r in results if pinned[r.item.policy_version].asks]
+    shadow = _in_shadow()
+    concerned = results if shadow and shadow.asks else asking
+    wanted = [*pinned.values(), *([shadow] if shadow else [])]
+    facts = policy_facts.gather([(r.item, r.findings) for r in concerned], wanted) if concerned else {}
+    for result in asking:
+        result.verdict = pinned[result.item.policy_version].judge(result.findings, facts[result.item.pk])
+    if shadow:
+        for result in results:
+            known = facts.get(result.item.pk) or policy_facts.of_item(result.item)
+            try:
+                result.shadow = (shadow.number, shadow.judge(result.findings, known))
+            except Exception as exc:  # whatever is wrong with a policy in shadow, the item goes its way
+                log.error("shadow_failed", policy=shadow.number, error=type(exc).__name__, exc_info=exc)
+
+
+def _in_shadow() -> policy.Policy | None:
+    number = policy.shadow_number()
+    try:
+        return policy.version(number) if number is not None else None
+    except ValueError as exc:  # a version that this code doesn't understand has no say, and no effect either
+        log.error("shadow_not_understood", policy=number, error=str(exc))
+        return None
 
 
 def _write(claimed: list[jobs.Claimed], looked: dict[UUID, Looked]) -> None:
@@ -145,6 +198,11 @@ def hold_back(results: Sequence[Looked]) -> None:
     """Intake is not the last gate: for what the policy would release, ask identity, account, function, acceptances and
     gates again, with the users' rows locked against change until we commit, and make the label. What may not go out now
     is held."""
+    for result in results:
+        if result.verdict.disposition == RELEASE and result.item.content.output_file_id:
+            result.verdict = Verdict(REVIEW, UNLABELLED, "", None)  # DS-16a: files can't be labelled yet
+        if result.shadow and result.shadow[1].disposition == RELEASE and result.item.content.output_file_id:
+            result.shadow = (result.shadow[0], Verdict(REVIEW, UNLABELLED, "", None))  # it would be held just the same
     out = [r for r in results if r.verdict.disposition == RELEASE]
     if not out:
         return
@@ -219,8 +277,15 @@ def _row(job: jobs.Claimed, result: Looked, leaves: dict[str, Category]) -> dict
         "policy": item.policy_version,
         "request_id": job.request_id,
         "service": item.service_id,
-        "priority": max((f.severity for f in result.findings), default=0) * 10,
+        "priority": max(max((f.severity for f in result.findings), default=0) * 10, verdict.priority),
+        "queue": verdict.queue,
     }
+    if result.shadow:
+        row |= {
+            "shadow": result.shadow[0],
+            "shadow_disposition": result.shadow[1].disposition,
+            "shadow_rule": result.shadow[1].rule,
+        }
     leading = verdict.leading
     category = leaves.get(leading.category or "") if leading else None
     if verdict.disposition == BLOCK and category is not None:
@@ -335,3 +400,4 @@ def _store(
 
 
 KIND = jobs.register(jobs.Kind(JOB, screen, batch=BATCH, lease="screening_lease", give_up=give_up))
+MEDIA_KIND = jobs.register(jobs.Kind(MEDIA_JOB, screen_media, lease="media_lease", queue=jobs.MEDIA, give_up=give_up))

@@ -10,4 +10,6 @@ def seed() -> str:
     seed_first_policy()
     Library.objects.get_or_create(pk=1)
     every(5, "moderation.tasks.return_expired")
+    every(5, "moderation.tasks.watch_library")
+    every(3600, "moderation.tasks.forget_feature_imports")
     return "ok"

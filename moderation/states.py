@@ -52,6 +52,28 @@ FEATURE = Machine(
     words=FEATURE_WORDS,
 )
 
+FEATURE_IMPORT = Machine(
+    name="feature_import",
+    states=("checking", "checked", "running", "done", "aborted", "failed"),
+    initial="checking",
+    moves=(
+        Move("finish_check", ("checking",), "checked", "the job that read the file"),
+        Move("carry_out", ("checked",), "running", "a moderator who may propose"),
+        Move("finish", ("running",), "done", "the job that proposed the entries"),
+        Move("abort", ("checking", "checked", "failed"), "aborted", "a moderator who may propose, or the clock"),
+        Move("fail", ("checking", "running"), "failed", "a file that is no list, or a job that failed three times"),
+    ),
+    final=("done", "aborted"),
+    words={
+        "checking": _("being checked"),
+        "checked": _("checked, not carried out"),
+        "running": _("running"),
+        "done": _("done"),
+        "aborted": _("aborted"),
+        "failed": _("failed"),
+    },
+)
+
 POLICY = Machine(
     name="policy",
     states=("draft", "shadow", "live", "retired"),

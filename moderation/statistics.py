@@ -30,7 +30,7 @@ PAST_SECONDS = 600
 _BADGE_BOUND = 1000
 _SKEW = timedelta(hours=1)  # how far the clock that made an id may be from the database's
 _END = datetime(9999, 1, 1, tzinfo=UTC)
-WORKERS = ("work", "courier")
+WORKERS = ("work", "courier", "media", "bulk")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from core.ids import parse_uuid
 from core.pages import Page, staff_page
 from governance.models import TECHNOLOGIES, Service
 from labeling import text as text_label
-from moderation import desk_item, statistics, submissions
+from moderation import desk_item, shown_files, statistics, submissions
 from moderation.decisions import HELD_WORDS
 from moderation.evidence_lines import CHECKS, SIDES, evidence, why_here
 from moderation.models import Submission
@@ -89,7 +89,7 @@ def _day(text: str) -> date | None:
 def submission(request: HttpRequest, pk: UUID) -> HttpResponse:
     """One item with its whole record."""
     item = (
-        Submission.objects.select_related("content__input_file", "content__output_file", "user", "function", "service")
+        Submission.objects.select_related(*shown_files.WITH, "user", "function", "service")
         .prefetch_related("findings")
         .filter(pk=pk)
         .first()
@@ -97,13 +97,15 @@ def submission(request: HttpRequest, pk: UUID) -> HttpResponse:
     if item is None:
         raise Http404
     label = text_label.ordered(item.label)
+    found = evidence(item, categories())
     return render(
         request,
         "moderation/submission.html",
         {
             "item": item,
             "content": item.content,
-            "evidence": evidence(item, categories()),
+            "evidence": found,
+            "files": shown_files.of(item, found),
             "why": why_here(item) if item.rule not in ("", "-") else None,
             "decisions": item.decisions.select_related("category", "staff", "statement").order_by("decided_at"),
             "claims": desk_item.claim_log(item),

@@ -23,6 +23,7 @@ import psycopg
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+BRAKE_LEAST = 20
 LEASE = 4
 
 
@@ -114,6 +115,9 @@ def stack() -> Iterator[Stack]:
         "CHECK_MODULES": "tests.fault.poison",
         "MINGJIAN_SCREENING_LEASE": str(LEASE),
         "MINGJIAN_WEBHOOK_BACKOFF": "0.3",
+        # So wide that only the test of the brake pulls it.
+        "MINGJIAN_BRAKE_LEAST": str(BRAKE_LEAST),
+        "MINGJIAN_BRAKE_SHARE": "0.5",
         "PYTHON": sys.executable,
     }
     log = (data / "server.log").open("w+", encoding="utf-8")

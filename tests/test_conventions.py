@@ -133,7 +133,7 @@ def test_every_dependency_is_pinned_and_says_what_it_is_for():
     for name in ("requirements.txt", "requirements-dev.txt"):
         for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
             if line and not line.startswith(("#", "-r")):
-                assert re.fullmatch(r"[A-Za-z0-9_.-]+(\[[a-z0-9,]+\])?==[\w.]+  # .{10,}", line), line
+                assert re.fullmatch(r"[A-Za-z0-9_.-]+(\[[a-z0-9,]+\])?==[\w.]+(; [^#]+)?  # .{10,}", line), line
 
 
 def test_every_python_of_the_contract_can_read_the_sources():
@@ -165,6 +165,8 @@ def test_every_module_imports():
     for path in sources():
         if "stack" in path.parts or path.name in ("__main__.py", "wsgi.py"):
             continue
+        if path.name == "nudity.py":
+            continue  # an extra for operators who install nudenet, whose licence keeps it out of here
         relative = (
             path.relative_to(ROOT / "platform") if (ROOT / "platform") in path.parents else path.relative_to(ROOT)
         )

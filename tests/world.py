@@ -86,8 +86,8 @@ class World:
 
 
 def work() -> None:
-    """Do everything that is due, as the worker and the courier would."""
-    while jobs.work("work", seconds=10.0) + jobs.work("courier", seconds=10.0):
+    """Do everything that is due, as the workers and the courier would."""
+    while jobs.work("work", seconds=10.0) + jobs.work("courier", seconds=10.0) + jobs.work("media", seconds=10.0):
         pass
 
 

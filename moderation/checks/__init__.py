@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -142,11 +142,17 @@ def prepare(sides: Sequence[Side]) -> None:
                 side.notes[check.name] = exc
 
 
-def look(side: Side) -> tuple[list[Found], dict[str, str]]:
-    """Run every check of a side: its findings, and what each check said with its version."""
+def look(side: Side, *, files: Container[str] | None = None) -> tuple[list[Found], dict[str, str]]:
+    """Run every check of a side: its findings, and what each check said with its version. With `files` of those that
+    look at the side's file only the ones it names: for whoever looks again at what was read out of it before."""
     findings: list[Found] = []
     said: dict[str, str] = {}
-    checks = [check for check in in_order() if side.name in check.sides]
+    checks = [
+        check
+        for check in in_order()
+        if side.name in check.sides
+        and (check.modality != "file" or (side.file and (files is None or check.name in files)))
+    ]
     of_texts = [check for check in checks if check.modality == "text"]
     given = len(side.texts)
     for check in checks:
@@ -177,6 +183,8 @@ def _run(check: Check, side: Side, texts: Sequence[Text], findings: list[Found],
             verdict = "failed"
         elif found:
             verdict = "hit"
+        elif check.modality == "file" and "unopened" in side.notes:
+            verdict = "failed"  # it saw nothing because nobody could look; the check `media` says so as a finding
     findings += found
     before = said.get(check.name, "clear@").split("@", 1)[0]
     said[check.name] = f"{max(before, verdict, key=_GRAVITY.__getitem__)}@{check.version(side.library)}"

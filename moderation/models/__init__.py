@@ -1,5 +1,6 @@
 """What moderation keeps: items and what was found in them, the queue and decisions, the library, policies, trials."""
 
+from moderation.models.imports import FeatureImport, FeatureImportRow
 from moderation.models.items import Content, ExtractedText, Finding, Medium, Submission
 from moderation.models.library import Feature, Library, SourceUnit, TextBand
 from moderation.models.policies import PolicyVersion, ShadowVerdict
@@ -16,6 +17,8 @@ __all__ = [
     "Evaluation",
     "ExtractedText",
     "Feature",
+    "FeatureImport",
+    "FeatureImportRow",
     "Finding",
     "Lease",
     "Library",

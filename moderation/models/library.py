@@ -99,6 +99,17 @@ class Feature(models.Model):
             models.Index(fields=["changed_in"], name="feature_by_change"),
             # Used by the library page.
             models.Index(fields=["state", "kind", "-id"], name="feature_by_state"),
+            # Used by the brake: what came into force lately.
+            models.Index(fields=["approved_at"], name="feature_by_approval", condition=models.Q(state="active")),
+            # Used by the clock: the few entries with a first or a last day.
+            models.Index(
+                fields=["valid_from", "valid_to"],
+                name="feature_with_dates",
+                condition=models.Q(state="active")
+                & (models.Q(valid_from__isnull=False) | models.Q(valid_to__isnull=False)),
+            ),
+            # Used by the list of sources that wait for approval, and by the approval of one.
+            models.Index(fields=["source"], name="feature_waiting", condition=models.Q(state="proposed")),
         ]
 
 
@@ -108,6 +119,10 @@ class Library(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     version = models.IntegerField(default=0)
     changed_at = models.DateTimeField(auto_now=True)
+    # An entry is in force at a version if its days include this moment: what two workers load as one version is the same.
+    clock_at = models.DateTimeField(db_default=Now())
+    # Who holds an older version than this one reads the whole library anew, not what changed.
+    whole_since = models.IntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [models.CheckConstraint(name="there_is_one_library", condition=models.Q(id=1))]

@@ -18,7 +18,11 @@ WITH given AS (
     INSERT INTO moderation_content (submission_id, input_text, output_text, input_file_id, output_file_id)
     SELECT id, input_text, output_text, input_file, output_file FROM given JOIN taken USING (id)
 ), jobs AS (
-    INSERT INTO core_job (kind, subject, request_id) SELECT 'moderation.screen', id::text, %(request_id)s FROM taken
+    -- Items with a file have their own queue: slow files never hold up text.
+    INSERT INTO core_job (kind, subject, request_id)
+    SELECT CASE WHEN input_file IS NULL AND output_file IS NULL THEN 'moderation.screen' ELSE 'moderation.screen_media' END,
+           id::text, %(request_id)s
+      FROM given JOIN taken USING (id)
 ), ledger AS (
     INSERT INTO core_auditevent (action, actor, subject, data, request_id)
     SELECT 'submission.accepted', %(actor)s, 'submission:' || id, jsonb_build_object('sha256', digest, 'policy', %(policy)s::int),

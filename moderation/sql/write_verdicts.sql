@@ -5,7 +5,8 @@ WITH given AS (
       FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(
            id uuid, job bigint, state text, disposition text, rule text, held_for text, screened jsonb, label jsonb,
            library int, policy int, request_id text, decision uuid, outcome text, category text, clause text,
-           reason text, facts text, priority smallint, topic text, payload jsonb, service uuid)
+           reason text, facts text, priority smallint, queue text, topic text, payload jsonb, service uuid, shadow int,
+           shadow_disposition text, shadow_rule text)
 ), settled AS (
     UPDATE moderation_submission AS item
        SET state = given.state, disposition = given.disposition, rule = given.rule, held_for = given.held_for,
@@ -55,9 +56,15 @@ WITH given AS (
      WHERE outcome = 'block'
 ), queued AS (
     INSERT INTO moderation_task (submission_id, queue, priority, due_at)
-    SELECT id, 'review', priority, statement_timestamp() + %(review_due)s * interval '1 second'
+    SELECT id, queue, priority, statement_timestamp() + %(review_due)s * interval '1 second'
       FROM given JOIN settled USING (id)
      WHERE state = 'in_review' AND held_for = ''
+), shadowed AS (
+    INSERT INTO moderation_shadowverdict (
+           submission_id, policy_version, disposition, rule, live_disposition, live_rule)
+    SELECT id, shadow, shadow_disposition, shadow_rule, disposition, rule
+      FROM given JOIN settled USING (id)
+     WHERE shadow IS NOT NULL
 ), told AS (
     INSERT INTO core_outboxevent (topic, subject, service_id, payload, request_id)
     SELECT topic, id::text, service, payload, request_id FROM given JOIN settled USING (id)

@@ -33,6 +33,17 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 
 # Who is asked whether a name and a number belong together, whether a token of the national service is good, and who
 # carries one-time codes (docs/identity-verifier.md). Empty: a person decides.
+# A classifier that is asked over HTTP about every text (docs/checks.md); without an address there is none.
+EXTERNAL_CLASSIFIER_URL = env.str("EXTERNAL_CLASSIFIER_URL", "")
+EXTERNAL_CLASSIFIER_KEY = env.str("EXTERNAL_CLASSIFIER_KEY", "")
+EXTERNAL_CLASSIFIER_LABELS = env.json("EXTERNAL_CLASSIFIER_LABELS", {})
+EXTERNAL_CLASSIFIER_SECONDS = env.float("EXTERNAL_CLASSIFIER_SECONDS", 3.0)
+EXTERNAL_CLASSIFIER_PER_DAY = env.int("EXTERNAL_CLASSIFIER_PER_DAY", 0)
+# Speech to text over HTTP; without an address sound tracks are not read, and people hear them.
+SPEECH_URL = env.str("SPEECH_URL", "")
+SPEECH_KEY = env.str("SPEECH_KEY", "")
+SPEECH_SECONDS = env.float("SPEECH_SECONDS", 60.0)
+SPEECH_PER_DAY = env.int("SPEECH_PER_DAY", 0)
 IDENTITY_VERIFIER_URL = env.str("IDENTITY_VERIFIER_URL", "")
 IDENTITY_VERIFIER_KEY = env.str("IDENTITY_VERIFIER_KEY", "")
 NETWORK_IDENTITY_URL = env.str("NETWORK_IDENTITY_URL", "")

@@ -26,6 +26,8 @@ KINDS = {
     "searches_many": _("Somebody searched for numbers faster than a person does"),
     "key_exposed": _("An API key was used from a network that isn't its own"),
     "guessing": _("Somebody is guessing passwords or keys"),
+    "feature_braked": _("The brake stopped a new entry of the feature library"),
+    "library_stuck": _("A worker can't take the newest version of the feature library"),
 }
 
 

@@ -26,6 +26,11 @@ from core.sql import run
 
 log = structlog.get_logger("jobs")
 TRIES = 3
+# The queue of long work that may wait. Only its own worker runs it, at low priority: elsewhere it would hold others up.
+BULK = "bulk"
+# The queue of what looks into files, for the same reason; its worker alone holds the models that read pictures.
+MEDIA = "media"
+APART = (BULK, MEDIA)
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ class Option:
 OPTIONS: dict[str, Option] = {
     "job_lease": Option(60, "s", _("How long a worker may hold a job without an answer")),
     "screening_lease": Option(30, "s", _("How long a worker may hold an item that it screens")),
+    "media_lease": Option(480, "s", _("How long a worker may hold an item with a file that it screens, for each side")),
     "webhook_lease": Option(60, "s", _("How long a worker may hold a webhook delivery")),
     "backtest_lease": Option(60, "s", _("How long a worker that does a part of a back-test may give no sign of life")),
     "backtest_most": Option(200_000, "", _("Items that one back-test may look at")),
@@ -72,6 +73,15 @@ OPTIONS: dict[str, Option] = {
     "import_keep_days": Option(7, "d", _("How long the file and the report of an import of users are kept")),
     "usage_keep_days": Option(400, "d", _("How long the hourly counts of calls of a key are kept")),
     "key_overlap": Option(7 * 24 * 3600, "s", _("How long the old key still works after it was rotated")),
+    "brake_share": Option(
+        0.05, "", _("Share of the items that a new entry of the library may match before the brake stops it; 1: never")
+    ),
+    "brake_hours": Option(24, "h", _("How long an entry counts as new for the brake")),
+    "brake_least": Option(200, "", _("Items that must have been screened before the brake stops an entry")),
+    "brake_window": Option(5_000, "", _("Items, the newest ones, at which the brake looks")),
+    "feature_import_lease": Option(
+        300, "s", _("How long a worker that reads a list of entries may give no sign of life")
+    ),
     "max_document": Option(8 * 1024 * 1024, "", _("Bytes that the picture of a document may have")),
     "policy_needs_backtest": Option(
         0, "", _("1: a policy goes live only after a back-test of this revision; 0: without one a reason is asked for")

@@ -43,8 +43,14 @@ LOOKS: dict[str, tuple[str, str]] = {
     # a feature, a policy
     "draft": ("quiet", "pencil"),
     "proposed": ("warn", "clock"),
+    "braked": ("bad", "player-pause"),
+    # a list of entries
+    "checking": ("info", "refresh"),
+    "checked": ("warn", "list-check"),
+    "trained": ("warn", "clock"),
     "approved": ("ok", "check"),
     "live": ("ok", "circle-dot"),
+    "policy.shadow": ("info", "eye"),
     "retired": ("quiet", "archive"),
     # a request about personal data
     "received": ("warn", "inbox"),
@@ -62,6 +68,7 @@ LOOKS: dict[str, tuple[str, str]] = {
     # a job, a delivery, an export
     "queued": ("info", "clock"),
     "running": ("info", "refresh"),
+    "aborted": ("quiet", "ban"),
     "done": ("ok", "check"),
     "ready": ("ok", "check"),
     "sent": ("ok", "send"),

@@ -4,16 +4,25 @@ tests' stack, through CHECK_MODULES."""
 import os
 import signal
 
-from moderation.checks import Check, Side, register
+from moderation.checks import Check, Side, Text, register
+from moderation.library import Loaded
 from moderation.policy import Found
 
 MARK = "毒丸毒丸毒丸"
 
 
-def _run(side: Side) -> list[Found]:
-    if MARK in side.text:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return []
+class Poison(Check):
+    """Dies of the mark."""
+
+    name = "poison"
+
+    def version(self, library: Loaded) -> str:
+        return "1"
+
+    def look(self, side: Side, text: Text) -> list[Found]:
+        if MARK in text.text:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return []
 
 
-register(Check("poison", _run, lambda: "1"))
+register(Poison())

@@ -158,7 +158,7 @@ def test_idle_workers_answer_again_after_postgresql_went_away(stack: Stack, sig:
         until = time.monotonic() + 20
         while True:
             rows = db.execute("SELECT name FROM core_heartbeat WHERE at > %s ORDER BY name", since).fetchall()
-            if [row[0] for row in rows] == ["courier", "work"]:
+            if [row[0] for row in rows] == ["bulk", "courier", "media", "work"]:
                 break
             assert time.monotonic() < until, rows
             time.sleep(0.2)

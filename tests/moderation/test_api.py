@@ -15,6 +15,7 @@ from core import jobs
 from core.models import Evidence
 from moderation import api as submissions_api
 from moderation.models import Submission
+from tests.accounts.pictures import png
 from tests.conftest import Api
 from tests.world import BLOCKED, CLEAN, SCAM, World, work
 
@@ -124,10 +125,10 @@ def test_a_file_is_stored_by_its_content_and_goes_to_a_person(world: World, api:
     def send(content: bytes) -> Any:
         return multipart(api, json.dumps(body), output_file=SimpleUploadedFile("x.png", content, "image/png"))
 
-    first = send(b"\x89PNG one")
+    first = send(png(64, 48))
     assert first.status_code == 202
-    assert send(b"\x89PNG one").status_code == 200
-    assert send(b"\x89PNG two").status_code == 409
+    assert send(png(64, 48)).status_code == 200
+    assert send(png(64, 50)).status_code == 409
     work()
     item = Submission.objects.get(pk=first.json()["id"])
     assert (item.state, item.rule) == ("in_review", "R-02")
@@ -140,7 +141,11 @@ def test_multipart_refuses_what_it_must(world: World, api: Api, evidence_folder:
     meta = json.dumps(world.body())
     svg = SimpleUploadedFile("x.svg", b"<svg/>", "image/svg+xml")
     assert multipart(api, meta, output_file=svg).status_code == 415
-    assert multipart(api, "{", output_file=SimpleUploadedFile("x.png", b"x", "image/png")).status_code == 400
+    for disguised in (b"<svg/>", b"II*\x00" + b"\x00" * 64, b"#EXTM3U\n", b"%!PS-Adobe", b"%PDF-1.7", b"", b"MZ\x90"):
+        named = SimpleUploadedFile("x.jpg", disguised, "image/jpeg")
+        assert multipart(api, meta, output_file=named).status_code == 415, disguised
+    png = SimpleUploadedFile("x.png", b"\x89PNG\r\n\x1a\n", "image/png")
+    assert multipart(api, "{", output_file=png).status_code == 400
     raw = api.client.post(
         "/api/v1/submissions", data=io.BytesIO(b"garbage").read(), content_type="multipart/form-data; boundary=x"
     )

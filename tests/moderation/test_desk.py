@@ -24,9 +24,11 @@ STATIC = (
     "css/shell.css",
     "css/content.css",
     "css/desk.css",
+    "css/media.css",
     "js/mingjian.js",
     "js/keys.js",
     "js/desk.js",
+    "js/media.js",
 )
 
 

@@ -227,7 +227,8 @@ class TestPolicy:
 
     def test_a_failed_check_never_meets_an_ordinary_rule(self) -> None:
         policy = self.rules({"id": "a", "when": {"min_severity": 0}, "then": "block"})
-        assert policy.judge([Found("output", "check_failed", None, 0)]).rule == "-"
+        verdict = policy.judge([Found("output", "check_failed", None, 0)])
+        assert (verdict.disposition, verdict.rule) == ("review", "check_failed")
 
     def test_a_rule_that_is_not_understood_is_refused(self) -> None:
         for rule in ({"id": "a", "when": {"colour": 1}, "then": "block"}, {"id": "a", "when": {}, "then": "burn"}):

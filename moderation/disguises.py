@@ -1,0 +1,304 @@
+"""Finds terms in the disguises their entries allow: pinyin, same-sounding characters, characters taken apart, digits
+and their look-alikes, repeated characters.
+
+Where a term could stand is told by views of the text in coarse codes, one code for all that may be written for one
+another; there one automaton finds all terms at once. Whether it does stand there, and from where to where, is told by
+`moderation.spelling` on the folded text itself. So a view may be as rough as it likes: it never makes a finding or a span.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import islice, pairwise, product
+from operator import add
+from typing import NamedTuple
+
+import numpy as np
+
+from moderation.automaton import Numbers, finder, numbers_of, with_number
+from moderation.coarse_codes import (
+    as_string,
+    code_of_syllable,
+    coded,
+    initials_of_code,
+    other_codes,
+    table,
+    units_of,
+)
+from moderation.disguise_views import (
+    View,
+    initials_as_syllables,
+    is_initial,
+    read_out,
+    readings_of,
+    runs_of_letters,
+    spelled_runs,
+    windows,
+    without_repeats,
+)
+from moderation.look_alikes import GROUPS
+from moderation.normalisation import Normalised
+from moderation.pinyin_fold import readings
+from moderation.spelling import Disguise, spelled
+from moderation.split_characters import parts_of
+
+MAX_CANDIDATES = 20_000  # of one text; what lies beyond is reported as not looked at
+_MAX_READINGS = 16  # of one term
+_twice = re.compile(r"(.)\1+", re.DOTALL)
+_run_of_letters = runs_of_letters.search
+_has_look_alike = re.compile(f"[{re.escape(''.join(GROUPS))}]").search
+# Signs that are read as a character.
+SIGNS = str.maketrans("+➕＋❤♥💓💕💖💗💘💙💚💛💜🖤💰💵💴💊🔫🐔🐴🐎👗🌟⭐🐟🚗🔥🥚🐶💀🏠",
+                      "加加加心心心心心心心心心心心心钱钱钱药枪鸡马马裙星星鱼车火蛋狗死房")  # fmt: skip
+_sign = re.compile(f"[{re.escape(''.join(map(chr, SIGNS)))}]")
+
+
+class _Where(NamedTuple):
+    """Which views of a text are worth a closer look: as it is, without repetitions, with split characters joined, with
+    letters read."""
+
+    plain: bool
+    twice: bool
+    parts: bool
+    letters: bool
+
+
+class Disguises:
+    """All terms that may be disguised: (number, folded value, options)."""
+
+    def __init__(self, terms: Sequence[tuple[int, str, Disguise]]) -> None:
+        self._numbers = [number for number, _value, _how in terms]
+        self._values = [value.replace(" ", "") for _number, value, _how in terms]
+        self._hows = [how for _number, _value, how in terms]
+        # Which can differ from what is written without a repeated, a latin or a split character.
+        self._in_plain = [
+            how.homophones or (how.digits and _has_look_alike(value) is not None)
+            for value, how in zip(self._values, self._hows, strict=True)
+        ]
+        kinds = set(self._hows)
+        self._repeats = any(how.repeats for how in kinds)
+        self._pinyin = any(how.pinyin for how in kinds)
+        self._signs = self._pinyin or any(how.homophones for how in kinds)
+
+        self._initials: dict[str, Numbers] = {}
+        patterns = self._patterns()
+        self._places = list(patterns.values())
+        self._find = finder(list(patterns))
+        characters = {c for value, how in zip(self._values, self._hows, strict=True) if how.split for c in value}
+        splits = {parts: character for character in sorted(characters) for parts in parts_of(character)}
+        self._parts = list(splits)
+        self._code_of_parts = [coded(character) for character in splits.values()]
+        self._find_parts = finder(self._parts)
+        self._whole = any(self._in_plain)
+        # Two codes that follow each other in any term; and the same with the initial of one or of both.
+        self._pairs = {pair for codes in patterns for pair in map(add, codes, codes[1:])}
+        if self._pinyin:
+            self._pairs |= {
+                one + other
+                for first, second in self._pairs
+                for one in (first, *initials_of_code(first))
+                for other in (second, *initials_of_code(second))
+            }
+
+    def _patterns(self) -> dict[str, Numbers]:
+        """The codes of every term, and of each of its readings, as strings, with the terms that have them."""
+        patterns: dict[str, Numbers] = {}
+        several = other_codes()
+        has_several = re.compile(f"[{''.join(several)}]").search
+        together = "".join(self._values)
+        units = table()[units_of(together)]
+        codes_together = as_string(units)
+        ends = np.cumsum([len(value) for value in self._values])
+        twice = np.flatnonzero(units[1:] == units[:-1]) + 1
+        doubled = set(np.searchsorted(ends, twice, side="right").tolist())
+        first = 0
+        for place, value in enumerate(self._values):
+            last = first + len(value)
+            codes = codes_together[first:last]
+            first = last
+            patterns[codes] = with_number(patterns.get(codes), place)
+            if place in doubled:
+                self._add(patterns, place, codes)
+            if has_several(value):
+                choices = [several.get(character, code) for character, code in zip(value, codes, strict=True)]
+                for chosen in islice(product(*choices), _MAX_READINGS):
+                    self._add(patterns, place, "".join(chosen))
+            if 3 <= len(value) <= 12 and self._hows[place].pinyin:
+                letters = value.translate(first_letters())
+                self._initials[letters] = with_number(self._initials.get(letters), place)
+        return patterns
+
+    @staticmethod
+    def _add(patterns: dict[str, Numbers], place: int, codes: str) -> None:
+        for one in {codes, _twice.sub(r"\1", codes)}:
+            patterns[one] = with_number(patterns.get(one), place)
+
+    def find(self, normalised: Normalised, scanned: str) -> tuple[list[tuple[int, int, int]], bool]:
+        """(start, end, number of the term) in the folded text, and whether there were more candidates than are looked
+        at. `scanned` is `normalised.scan()`."""
+        where = self._worth_a_look(normalised, scanned)
+        if where is None:
+            return [], False
+        text = normalised.text
+        found: set[tuple[int, int, int]] = set()
+        for looked_at, (place, start) in enumerate(self._candidates(text, where)):
+            if looked_at >= MAX_CANDIDATES:
+                return list(found), True
+            if self._hows[place].repeats and start and text[start - 1] == text[start] == text[start + 1 : start + 2]:
+                continue  # inside a run; its first and its last character are tried, too
+            end = spelled(self._values[place], text, start, self._hows[place])
+            if end is not None:
+                found.add((start, end, self._numbers[place]))
+        return list(found), False
+
+    def reads_signs(self, original: str) -> str | None:
+        """The text with signs that are read as a character (➕: 加) replaced, one for one; None if it has none."""
+        return original.translate(SIGNS) if self._signs and _sign.search(original) else None
+
+    def _worth_a_look(self, normalised: Normalised, scanned: str) -> _Where | None:
+        """The quick answer: in which views might a closer look find anything? None: in none."""
+        units = units_of(scanned)
+        codes = as_string(table()[units])
+        once, twice = codes, False
+        if self._repeats:
+            same = units[1:] == units[:-1]
+            if twice := b"\1" in same.tobytes():
+                once = as_string(table()[units[:-1][~same]]) + codes[-1]
+        # Terms that hold a repetition are in the automaton without it, too: one pass tells of both views.
+        plain = (self._whole or twice) and self._any(once, in_plain=not twice)
+        parts = bool(self._parts and self._splits_in(scanned, codes))
+        letters = self._pinyin and self._letters_matter(scanned, codes)
+        if self._pinyin and not letters and len(scanned) != len(normalised.original) and _run_of_letters(scanned):
+            # The scan has run words together.
+            letters = self._letters_matter(normalised.text, coded(normalised.text))
+        return _Where(plain, plain and twice, parts, letters) if plain or parts or letters else None
+
+    def _any(self, codes: str, *, in_plain: bool) -> bool:
+        found = self._find(codes)
+        if not in_plain:
+            return bool(found)
+        return any(self._in_plain[place] for one in found for place in numbers_of(self._places[one[2]]))
+
+    def _splits_in(self, text: str, codes: str) -> dict[int, tuple[int, str]]:
+        """Where characters are taken apart, the end of the parts, and the code of the character; only those that follow
+        on a neighbour as they do in a term."""
+        found = [(start, end, self._code_of_parts[part]) for start, end, part in self._find_parts(text)]
+        if not found:
+            return {}
+        starts, ends = {one[0] for one in found}, {one[1] for one in found}
+        splits: dict[int, tuple[int, str]] = {}
+        for start, end, code in found:
+            known = splits.get(start)
+            if (known is None or known[0] < end) and (
+                start in ends
+                or end in starts
+                or "a" <= text[start - 1 : start] <= "z"
+                or "a" <= text[end : end + 1] <= "z"
+                or self._follows(codes, start - 1, code, before=True)
+                or self._follows(codes, end, code, before=False)
+            ):
+                splits[start] = end, code
+        return splits
+
+    def _follows(self, codes: str, at: int, code: str, *, before: bool) -> bool:
+        """Is this the neighbour of the code in a term?"""
+        return 0 <= at < len(codes) and (codes[at] + code if before else code + codes[at]) in self._pairs
+
+    def _spelled_in(self, text: str, codes: str) -> Iterator[tuple[int, int]]:
+        """Latin words that follow on a neighbour, or their syllables on each other, as they do in a term."""
+        last_end, last_heard = -2, set[str]()  # of the word before
+        last_start = yielded = -1
+        for start, end in spelled_runs(text):
+            ways = [[_code_heard(syllable) for syllable, _first, _last in way] for way in readings_of(text[start:end])]
+            if end - start <= 2 and len(ways) == 0:
+                ways = [[_code_heard(letter) for letter in text[start:end]]]
+            after_word = start - last_end <= 1 and any(
+                one + way[0] in self._pairs for one in last_heard for way in ways
+            )
+            if after_word and yielded != last_start:
+                yield last_start, last_end
+            if after_word or any(self._heard_here(codes, start, end, way) for way in ways):
+                yield start, end
+                yielded = start
+            last_start, last_end, last_heard = start, end, {way[-1] for way in ways}
+
+    def _heard_here(self, codes: str, start: int, end: int, heard: Sequence[str]) -> bool:
+        return (
+            self._follows(codes, start - 1, heard[0], before=True)
+            or self._follows(codes, end, heard[-1], before=False)
+            or any(one + other in self._pairs for one, other in pairwise(heard))
+        )
+
+    def _letters_matter(self, text: str, codes: str) -> bool:
+        runs = runs_of_letters.findall(text)
+        if not runs or not any(map(_worth_reading, runs)) and not any(map(self._is_initials, runs)):
+            return False
+        for _run in self._spelled_in(text, codes):
+            return True
+        return any(map(self._is_initials, runs))
+
+    def _is_initials(self, run: str) -> bool:
+        return len(run) > 2 and (_short(run) in self._initials or run.replace("v", "w") in self._initials)
+
+    def _candidates(self, text: str, where: _Where) -> Iterator[tuple[int, int]]:
+        """(place of a term, start in the text), each once."""
+        codes = coded(text)
+        seen: set[tuple[int, int]] = set()
+        for start, _end, pattern in self._find(codes) if where.plain else ():
+            seen.update((place, start) for place in numbers_of(self._places[pattern]) if self._in_plain[place])
+        yield from seen
+        for view in self._views(text, codes, where):
+            for start, _end, pattern in self._find(view.codes):
+                for place in numbers_of(self._places[pattern]):
+                    one = (place, view.starts[start])
+                    if one not in seen:
+                        seen.add(one)
+                        yield one
+        if where.letters and self._initials:
+            for run in runs_of_letters.finditer(text):
+                for letters in {_short(run[0]), run[0].replace("v", "w")}:
+                    for place in numbers_of(self._initials.get(letters, ())):
+                        yield place, run.start()
+
+    def _views(self, text: str, codes: str, where: _Where) -> Iterator[View]:
+        if where.twice and (once := without_repeats(View(codes, range(len(codes))))):
+            yield once
+        splits = self._splits_in(text, codes) if where.parts else {}
+        places = [(start, end) for start, (end, _code) in splits.items()]
+        if where.letters:
+            places += self._spelled_in(text, codes)
+        for window in windows(text, places):
+            runs = runs_of_letters.findall(text, *window)
+            for way in range(max((len(readings_of(run)) for run in runs), default=1) or 1):
+                view, letters = read_out(text, codes, window, way, splits)
+                yield view
+                if self._repeats and (once := without_repeats(view)):
+                    yield once
+                if where.letters and way == 0:
+                    yield from initials_as_syllables(view, letters, self._pairs)
+
+
+@cache
+def _code_heard(syllable: str) -> str:
+    if is_initial(syllable) or syllable in "aeo":
+        return "w" if syllable == "v" else syllable
+    return code_of_syllable(syllable)
+
+
+@lru_cache(maxsize=16384)
+def _worth_reading(run: str) -> bool:
+    return len(run) <= 2 or bool(readings_of(run))
+
+
+@lru_cache(maxsize=16384)
+def _short(run: str) -> str:
+    """Letters as `first_letters` has them: z for zh, w for v."""
+    return run.replace("zh", "z").replace("ch", "c").replace("sh", "s").replace("v", "w")
+
+
+@cache
+def first_letters() -> dict[int, str]:
+    """The letter that each character's reading begins with, for str.translate."""
+    return {code: heard[0][0] for code in range(0x4E00, 0xA000) if (heard := readings(chr(code)))}
