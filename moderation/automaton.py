@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 try:
     from daachorse import CharwiseDoubleArrayAhoCorasick
 except ImportError:  # pragma: no cover - depends on the platform
-    CharwiseDoubleArrayAhoCorasick = None
+    CharwiseDoubleArrayAhoCorasick = None  # type: ignore[assignment,misc]
 
 Found = list[tuple[int, int, int]]
 # What has a string, by number: one, or several. A list for each of a hundred thousand would be garbage to look through.

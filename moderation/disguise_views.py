@@ -4,7 +4,7 @@ letters as all the syllables they may be the initial of. Each remembers where in
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from moderation.coarse_codes import NO_CHARACTER, code_of_syllable, codes_of_initial
@@ -12,15 +12,21 @@ from moderation.pinyin_fold import parsed, parsed_with_initials
 
 REACH = 8  # characters around what is disguised in which the rest of a term may stand
 _MOST_REPEATS = 12
-_MOST_LETTERS = 300  # of one text that are tried as initials
+_run_of_one = re.compile(r"(.)\1*", re.DOTALL)
+MOST_LETTERS = 2000  # of one stretch of text that are tried as initials
+PLAIN, DISGUISED = "0", "1"
+NO_CHARACTER_ = chr(NO_CHARACTER)
+_MOST_KNOWN = 50_000
 runs_of_letters = re.compile("[a-z]+")
 
 
 class View(NamedTuple):
-    """Codes, and at which character of the text each stands."""
+    """Codes, at which character of the text each stands, and a mark (DISGUISED, else PLAIN) for each that says whether
+    the text has something else there than one character."""
 
     codes: str
     starts: Sequence[int]
+    marks: str
 
 
 class Letter(NamedTuple):
@@ -95,26 +101,37 @@ def _reached(text: str, at: int, step: int) -> int:
     return at
 
 
+def as_it_is(codes: str) -> View:
+    """The view of a text in which each code stands for one character."""
+    return View(codes, range(len(codes)), PLAIN * len(codes))
+
+
 def without_repeats(view: View) -> View | None:
     """The view with runs of one code as one; None if there are none."""
-    codes, starts = view
-    kept = [at for at in range(len(codes)) if not at or codes[at] != codes[at - 1]]
-    if len(kept) == len(codes):
+    kept = [run.start() for run in _run_of_one.finditer(view.codes)]
+    if len(kept) == len(view.codes):
         return None
-    return View("".join([codes[at] for at in kept]), [starts[at] for at in kept])
+    codes, starts, marks = view
+    ends = [*kept[1:], len(codes)]
+    return View(
+        "".join([codes[at] for at in kept]),
+        [starts[at] for at in kept],
+        "".join([DISGUISED if end - at > 1 else marks[at] for at, end in zip(kept, ends, strict=True)]),
+    )
 
 
 def read_out(
-    text: str, codes: str, window: tuple[int, int], way: int, splits: Mapping[int, tuple[int, str]]
+    text: str, codes: str, window: tuple[int, int], ways: Mapping[int, int], splits: Mapping[int, tuple[int, str]]
 ) -> tuple[View, list[Letter]]:
     """A part of a text with its latin words as syllables and its split characters joined; and the letters in it that may
     be initials.
 
-    `codes` are those of the whole text; `way` chooses among the readings of a word (fangan: fang an, fan gan); `splits`
-    says for a place where the parts of a character end and what the code of that is.
+    `codes` are those of the whole text; `ways` chooses among the readings of a word by its start (fangan: fang an, fan
+    gan; else the first); `splits` says for a place where the parts of a character end and what the code of that is.
     """
     out: list[str] = []
     starts: list[int] = []
+    marks: list[str] = []
     letters: list[Letter] = []
     at, last = window
     while at < last:
@@ -122,16 +139,19 @@ def read_out(
             end, code = splits[at]
             out.append(code)
             starts.append(at)
+            marks.append(DISGUISED)
             at = end
         elif "a" <= text[at] <= "z" and (run := runs_of_letters.match(text, at)):
+            _read_letters(text, codes, run, ways.get(at, 0), out, starts, letters)
+            marks += [DISGUISED] * (len(out) - len(marks))
             at = run.end()
-            _read_letters(text, codes, run, way, out, starts, letters)
         else:
             if text[at] != " ":
                 out.append(codes[at])
                 starts.append(at)
+                marks.append(PLAIN)
             at += 1
-    return View("".join(out), starts), letters
+    return View("".join(out), starts, "".join(marks)), letters
 
 
 def _read_letters(
@@ -155,11 +175,36 @@ def _read_letters(
         starts += range(start, end)
 
 
-def initials_as_syllables(view: View, letters: Sequence[Letter], pairs: Container[str]) -> Iterator[View]:
+class Neighbours:
+    """Which codes stand next to which in the terms of a library; `pairs` are two codes each, or a code and an initial."""
+
+    def __init__(self, pairs: Set[str]) -> None:
+        self.pairs = pairs
+        self._known: dict[str, frozenset[str]] = {}
+
+    def after(self, code: str, letter: str) -> frozenset[str]:
+        """The codes of syllables with this initial that follow on a code."""
+        return self._of(code + letter, letter, lambda syllable: code + syllable)
+
+    def before(self, letter: str, code: str) -> frozenset[str]:
+        """The codes of syllables with this initial that a code follows on."""
+        return self._of(NO_CHARACTER_ + letter + code, letter, lambda syllable: syllable + code)
+
+    def _of(self, key: str, letter: str, pair: Callable[[str], str]) -> frozenset[str]:
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) > _MOST_KNOWN:
+                self._known.clear()
+            known = frozenset(one for one in codes_of_initial(letter) if pair(one) in self.pairs)
+            self._known[key] = known
+        return known
+
+
+def initials_as_syllables(view: View, letters: Sequence[Letter], neighbours: Neighbours) -> Iterator[View]:
     """The surroundings of each letter, and of each two that are near each other, once with every syllable that they may
-    be the initial of; only syllables that make one of these pairs of codes with a neighbour."""
-    codes, starts = view
-    for number, letter in enumerate(letters[:_MOST_LETTERS]):
+    be the initial of and that has such a neighbour in a term."""
+    codes, starts, _marks = view
+    for number, letter in enumerate(letters[:MOST_LETTERS]):
         near = letters[number + 1 : number + 2]
         for chosen in ([letter], [letter, *near]) if near and near[0].place - letter.place < REACH else ([letter],):
             first, last = max(0, letter.place - REACH), min(len(codes), chosen[-1].place + REACH + 1)
@@ -167,12 +212,22 @@ def initials_as_syllables(view: View, letters: Sequence[Letter], pairs: Containe
             for one in chosen:
                 here = one.place - first
                 rows = [
-                    row[:here] + syllable + row[here + 1 :]
+                    row[:here] + code + row[here + 1 :]
                     for row in rows
-                    for syllable in codes_of_initial(one.letter)
-                    if (here and row[here - 1] + syllable in pairs)
-                    or one.place + 1 == chosen[-1].place  # the next letter will tell
-                    or (here + 1 < len(row) and syllable + row[here + 1] in pairs)
+                    for code in _meant(row, here, one, chosen, neighbours)
                 ]
             if rows:
-                yield View(chr(NO_CHARACTER).join(rows), [*starts[first:last], -1] * len(rows))
+                places = {one.place for one in chosen}
+                marks = "".join([DISGUISED if place in places else PLAIN for place in range(first, last + 1)])
+                yield View(NO_CHARACTER_.join(rows), [*starts[first:last], -1] * len(rows), marks * len(rows))
+
+
+def _meant(
+    row: str, here: int, one: Letter, chosen: Sequence[Letter], neighbours: Neighbours
+) -> frozenset[str] | tuple[str, ...]:
+    if one is not chosen[-1] and one.place + 1 == chosen[-1].place:
+        return codes_of_initial(one.letter)  # the next letter will tell
+    meant = neighbours.after(row[here - 1], one.letter) if here else frozenset[str]()
+    if here + 1 < len(row):
+        meant |= neighbours.before(one.letter, row[here + 1])
+    return meant

@@ -9,6 +9,7 @@ another; there one automaton finds all terms at once. Whether it does stand ther
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import islice, pairwise, product
@@ -28,7 +29,11 @@ from moderation.coarse_codes import (
     units_of,
 )
 from moderation.disguise_views import (
+    DISGUISED,
+    MOST_LETTERS,
+    Neighbours,
     View,
+    as_it_is,
     initials_as_syllables,
     is_initial,
     read_out,
@@ -55,6 +60,10 @@ SIGNS = str.maketrans("+➕＋❤♥💓💕💖💗💘💙💚💛💜🖤💰
 _sign = re.compile(f"[{re.escape(''.join(map(chr, SIGNS)))}]")
 
 
+class TooMuchToRead(Exception):
+    """A text has more places to look at closely than is bearable; what was found until then stands."""
+
+
 class _Where(NamedTuple):
     """Which views of a text are worth a closer look: as it is, without repetitions, with split characters joined, with
     letters read."""
@@ -63,6 +72,26 @@ class _Where(NamedTuple):
     twice: bool
     parts: bool
     letters: bool
+
+
+class _Coded:
+    """Coded terms in one automaton."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, Numbers] = {}
+
+    def add(self, codes: str, place: int) -> None:
+        """One more way to write the term of this place."""
+        self.places[codes] = with_number(self.places.get(codes), place)
+
+    def ready(self) -> None:
+        """All are added."""
+        self.find = finder(list(self.places))
+        self._of = list(self.places.values())
+
+    def terms(self, pattern: int) -> tuple[int, ...]:
+        """The places of the terms of a pattern."""
+        return numbers_of(self._of[pattern])
 
 
 class Disguises:
@@ -83,17 +112,23 @@ class Disguises:
         self._signs = self._pinyin or any(how.homophones for how in kinds)
 
         self._initials: dict[str, Numbers] = {}
-        patterns = self._patterns()
-        self._places = list(patterns.values())
-        self._find = finder(list(patterns))
+        # Terms that other characters alone can disguise; terms that need more; and both without their repetitions.
+        self._in_any_text, self._in_disguise, self._once = _Coded(), _Coded(), _Coded()
+        self._code_terms()
+        for coded_terms in (self._in_any_text, self._in_disguise, self._once):
+            coded_terms.ready()
         characters = {c for value, how in zip(self._values, self._hows, strict=True) if how.split for c in value}
         splits = {parts: character for character in sorted(characters) for parts in parts_of(character)}
         self._parts = list(splits)
         self._code_of_parts = [coded(character) for character in splits.values()]
         self._find_parts = finder(self._parts)
-        self._whole = any(self._in_plain)
         # Two codes that follow each other in any term; and the same with the initial of one or of both.
-        self._pairs = {pair for codes in patterns for pair in map(add, codes, codes[1:])}
+        self._pairs = {
+            pair
+            for of in (self._in_any_text, self._in_disguise, self._once)
+            for codes in of.places
+            for pair in map(add, codes, codes[1:])
+        }
         if self._pinyin:
             self._pairs |= {
                 one + other
@@ -102,9 +137,10 @@ class Disguises:
                 for other in (second, *initials_of_code(second))
             }
 
-    def _patterns(self) -> dict[str, Numbers]:
-        """The codes of every term, and of each of its readings, as strings, with the terms that have them."""
-        patterns: dict[str, Numbers] = {}
+        self._neighbours = Neighbours(self._pairs)
+
+    def _code_terms(self) -> None:
+        """Codes every term, in each of its readings."""
         several = other_codes()
         has_several = re.compile(f"[{''.join(several)}]").search
         together = "".join(self._values)
@@ -118,22 +154,20 @@ class Disguises:
             last = first + len(value)
             codes = codes_together[first:last]
             first = last
-            patterns[codes] = with_number(patterns.get(codes), place)
+            index = self._in_any_text if self._in_plain[place] else self._in_disguise
+            index.add(codes, place)
             if place in doubled:
-                self._add(patterns, place, codes)
+                self._once.add(_twice.sub(r"\1", codes), place)
             if has_several(value):
                 choices = [several.get(character, code) for character, code in zip(value, codes, strict=True)]
                 for chosen in islice(product(*choices), _MAX_READINGS):
-                    self._add(patterns, place, "".join(chosen))
+                    reading = "".join(chosen)
+                    index.add(reading, place)
+                    if _twice.search(reading):
+                        self._once.add(_twice.sub(r"\1", reading), place)
             if 3 <= len(value) <= 12 and self._hows[place].pinyin:
                 letters = value.translate(first_letters())
                 self._initials[letters] = with_number(self._initials.get(letters), place)
-        return patterns
-
-    @staticmethod
-    def _add(patterns: dict[str, Numbers], place: int, codes: str) -> None:
-        for one in {codes, _twice.sub(r"\1", codes)}:
-            patterns[one] = with_number(patterns.get(one), place)
 
     def find(self, normalised: Normalised, scanned: str) -> tuple[list[tuple[int, int, int]], bool]:
         """(start, end, number of the term) in the folded text, and whether there were more candidates than are looked
@@ -143,15 +177,21 @@ class Disguises:
             return [], False
         text = normalised.text
         found: set[tuple[int, int, int]] = set()
+        try:
+            self._add_spelled(text, where, found)
+        except TooMuchToRead:
+            return list(found), True
+        return list(found), False
+
+    def _add_spelled(self, text: str, where: _Where, found: set[tuple[int, int, int]]) -> None:
         for looked_at, (place, start) in enumerate(self._candidates(text, where)):
             if looked_at >= MAX_CANDIDATES:
-                return list(found), True
+                raise TooMuchToRead
             if self._hows[place].repeats and start and text[start - 1] == text[start] == text[start + 1 : start + 2]:
                 continue  # inside a run; its first and its last character are tried, too
             end = spelled(self._values[place], text, start, self._hows[place])
             if end is not None:
                 found.add((start, end, self._numbers[place]))
-        return list(found), False
 
     def reads_signs(self, original: str) -> str | None:
         """The text with signs that are read as a character (➕: 加) replaced, one for one; None if it has none."""
@@ -161,25 +201,27 @@ class Disguises:
         """The quick answer: in which views might a closer look find anything? None: in none."""
         units = units_of(scanned)
         codes = as_string(table()[units])
-        once, twice = codes, False
+        plain = bool(self._in_any_text.find(codes))
+        twice = False
         if self._repeats:
             same = units[1:] == units[:-1]
-            if twice := b"\1" in same.tobytes():
-                once = as_string(table()[units[:-1][~same]]) + codes[-1]
-        # Terms that hold a repetition are in the automaton without it, too: one pass tells of both views.
-        plain = (self._whole or twice) and self._any(once, in_plain=not twice)
+            if b"\1" in same.tobytes():
+                twice = self._any_at_repeats(as_string(table()[units[:-1][~same]]) + codes[-1], same)
         parts = bool(self._parts and self._splits_in(scanned, codes))
         letters = self._pinyin and self._letters_matter(scanned, codes)
         if self._pinyin and not letters and len(scanned) != len(normalised.original) and _run_of_letters(scanned):
             # The scan has run words together.
             letters = self._letters_matter(normalised.text, coded(normalised.text))
-        return _Where(plain, plain and twice, parts, letters) if plain or parts or letters else None
+        return _Where(plain, twice, parts, letters) if plain or twice or parts or letters else None
 
-    def _any(self, codes: str, *, in_plain: bool) -> bool:
-        found = self._find(codes)
-        if not in_plain:
-            return bool(found)
-        return any(self._in_plain[place] for one in found for place in numbers_of(self._places[one[2]]))
+    def _any_at_repeats(self, codes: str, same: np.ndarray) -> bool:
+        """Does a term stand over a place where a character was repeated?"""
+        found = [*self._in_any_text.find(codes), *self._in_disguise.find(codes), *self._once.find(codes)]
+        if not found:
+            return False
+        places = np.flatnonzero(same)
+        repeated = (places - np.arange(len(places))).tolist()  # where they stand now, in order
+        return any(bisect_left(repeated, start) < bisect_left(repeated, end) for start, end, _pattern in found)
 
     def _splits_in(self, text: str, codes: str) -> dict[int, tuple[int, str]]:
         """Where characters are taken apart, the end of the parts, and the code of the character; only those that follow
@@ -246,16 +288,21 @@ class Disguises:
         """(place of a term, start in the text), each once."""
         codes = coded(text)
         seen: set[tuple[int, int]] = set()
-        for start, _end, pattern in self._find(codes) if where.plain else ():
-            seen.update((place, start) for place in numbers_of(self._places[pattern]) if self._in_plain[place])
-        yield from seen
+        if where.plain:
+            find, terms = self._in_any_text.find, self._in_any_text.terms
+            seen.update((place, start) for start, _end, pattern in find(codes) for place in terms(pattern))
+            yield from seen
         for view in self._views(text, codes, where):
-            for start, _end, pattern in self._find(view.codes):
-                for place in numbers_of(self._places[pattern]):
-                    one = (place, view.starts[start])
-                    if one not in seen:
-                        seen.add(one)
-                        yield one
+            marks = view.marks
+            for index in (self._in_any_text, self._in_disguise, self._once):
+                for start, end, pattern in index.find(view.codes):
+                    if DISGUISED not in marks[start:end]:
+                        continue  # stands in the text as it is, too
+                    for place in index.terms(pattern):
+                        one = (place, view.starts[start])
+                        if one not in seen:
+                            seen.add(one)
+                            yield one
         if where.letters and self._initials:
             for run in runs_of_letters.finditer(text):
                 for letters in {_short(run[0]), run[0].replace("v", "w")}:
@@ -263,21 +310,33 @@ class Disguises:
                         yield place, run.start()
 
     def _views(self, text: str, codes: str, where: _Where) -> Iterator[View]:
-        if where.twice and (once := without_repeats(View(codes, range(len(codes))))):
+        if where.twice and (once := without_repeats(as_it_is(codes))):
             yield once
         splits = self._splits_in(text, codes) if where.parts else {}
         places = [(start, end) for start, (end, _code) in splits.items()]
         if where.letters:
             places += self._spelled_in(text, codes)
         for window in windows(text, places):
-            runs = runs_of_letters.findall(text, *window)
-            for way in range(max((len(readings_of(run)) for run in runs), default=1) or 1):
-                view, letters = read_out(text, codes, window, way, splits)
+            for number, ways in enumerate(_choices(text, window)):
+                view, letters = read_out(text, codes, window, ways, splits)
                 yield view
                 if self._repeats and (once := without_repeats(view)):
                     yield once
-                if where.letters and way == 0:
-                    yield from initials_as_syllables(view, letters, self._pairs)
+                if where.letters and number == 0:
+                    yield from initials_as_syllables(view, letters, self._neighbours)
+                    if len(letters) > MOST_LETTERS:
+                        raise TooMuchToRead
+
+
+def _choices(text: str, window: tuple[int, int]) -> Iterator[dict[int, int]]:
+    """For each word with several readings (by its start) which one to take: the first of all, then another of one."""
+    yield {}
+    others = [
+        {run.start(): way}
+        for run in runs_of_letters.finditer(text, *window)
+        for way in range(1, len(readings_of(run[0])))
+    ]
+    yield from others[:_MAX_READINGS]
 
 
 @cache

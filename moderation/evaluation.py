@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,12 +78,16 @@ def cross_validate(
         model = learn([line for line, own in zip(lines, fold, strict=True) if own != number])
         own = [at for at in range(len(lines)) if fold[at] == number]
         with classifiers.using((acting(model),)):
-            found = list(_looked([lines[at] for at in own], judging, lambda d, _t, before=done: progress(before + d, len(lines))))
+            found = list(_looked([lines[at] for at in own], judging, partial(_further, progress, done, len(lines))))
         for at, result in zip(own, found, strict=True):
             looked[at] = result
         done += len(own)
     used = _used(judging.number, [f"{folds} folds, {'copies together' if apart else 'at random'}", training.RECIPE])
     return _measured(lines, [one for one in looked if one], used, by_field)
+
+
+def _further(progress: Progress, before: int, total: int, done: int, _of: int) -> None:
+    progress(before + done, total)
 
 
 def _folds(lines: Sequence[labelled.Line], labels: list[str], folds: int, apart: bool) -> Any:

@@ -84,10 +84,18 @@ class FeatureForm(DeskForm):
     options: tuple[str, ...] = ()
     further = ("allow", "rollout", "valid_from", "valid_to", "clause", "source", "note")
 
-    def __init__(self, kind: str, *args: Any, of: Feature | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        kind: str,
+        data: Any = None,
+        files: Any = None,
+        *,
+        of: Feature | None = None,
+        initial: dict[str, Any] | None = None,
+    ):
         self.kind = kind
-        initial = {**_as_typed(of), **(kwargs.pop("initial", None) or {})} if of else kwargs.pop("initial", None)
-        super().__init__(*args, initial=initial, auto_id="feature_%s", **kwargs)
+        initial = {**(_as_typed(of) if of else {}), **(initial or {})}
+        super().__init__(data, files, auto_id="feature_%s", initial=initial)
         known = KINDS[kind]
         value = self.fields["value"]
         value.label, value.help_text = Feature.KINDS[kind], known.value_help

@@ -30,7 +30,7 @@ from core.states import check_move, transition
 from governance.models import Category
 from moderation.feature_files import REASONS, NotAList, read_rows, understand
 from moderation.feature_kinds import Unfit
-from moderation.features import hold, worked_in
+from moderation.features import worked_in
 from moderation.models import Feature, FeatureImport, FeatureImportRow
 from moderation.states import FEATURE_IMPORT
 
@@ -195,7 +195,15 @@ def _put(lines: list[tuple[Any, ...]]) -> None:
             copy.write_row(line)
 
 
+def _at_leisure() -> None:
+    """For statements over a whole list: the stock timeouts guard requests, and of rows that were written a moment ago
+    the planner knows no numbers, so that it would compare each with each."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '240s'; SET LOCAL enable_nestloop = off")
+
+
 def _settle(row: FeatureImport) -> None:
+    _at_leisure()
     run_sql(
         "moderation/feature_import_settle",
         {
@@ -231,7 +239,7 @@ def _run(job: jobs.Claimed) -> None:
     if not may(person, "feature.propose"):
         _move_to_failed(row, "grant_lost")  # the grant may be gone since (contract, ruling 7)
         return
-    hold()
+    _at_leisure()
     with translation.override(settings.LANGUAGE_CODE):
         params = {"import": row.pk, "by": person.pk, "known": _("This entry is in the library already.")}
     done, texts = run_sql("moderation/feature_import_run", params)[0]
@@ -308,6 +316,8 @@ def _invalid(field: str, code: str, detail: Any) -> Refusal:
 
 
 KINDS = {
-    CHECK: jobs.register(jobs.Kind(CHECK, _check, lease="feature_import_lease", give_up=_give_up)),
-    RUN: jobs.register(jobs.Kind(RUN, jobs.one_by_one(_run), lease="feature_import_lease", give_up=_give_up)),
+    CHECK: jobs.register(jobs.Kind(CHECK, _check, lease="feature_import_lease", queue=jobs.BULK, give_up=_give_up)),
+    RUN: jobs.register(
+        jobs.Kind(RUN, jobs.one_by_one(_run), lease="feature_import_lease", queue=jobs.BULK, give_up=_give_up)
+    ),
 }

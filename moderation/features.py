@@ -201,7 +201,7 @@ def edit(
         taken = Feature.objects.filter(
             kind=feature.kind, digest=feature.digest, allow=feature.allow, state__in=IN_FORCE
         )
-        if taken.exclude(pk=feature.replaces_id).exists():
+        if taken.exclude(pk=feature.replaces_id or 0).exists():
             raise _known()
         feature.proposed_at = Now()
         try:
@@ -509,6 +509,8 @@ def approve_all(*, by: Any, source: str, saw: str = "") -> int:
         if more and Feature.objects.filter(kind="pattern", state="active").count() + more > MAX_PATTERNS:
             raise Conflict("too_many_patterns", _("There are as many patterns in force as can be looked for at once."))
         version = count_up()
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '240s'; SET LOCAL enable_nestloop = off")
         done = run(
             "moderation/approve_features",
             {"ids": [pk for pk, _at, _kind in locked], "by": by.pk, "version": version},

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from core import alarms
 from core.models import Alarm
@@ -109,6 +109,18 @@ def current() -> Loaded:
         if (Library.objects.values_list("version", flat=True).filter(pk=1).first() or 0) != loaded.version:
             _renew(loaded)
     return _loaded or loaded
+
+
+def preload() -> None:
+    """Read the library before a worker forks, so that its children share it and no item waits for it. Where the database
+    is away, the children read it themselves."""
+    try:
+        with _uncollected():
+            current()
+    except DatabaseError as away:
+        log.warning("library_not_preloaded", error=type(away).__name__)
+    finally:
+        connection.close()  # the children must not share it
 
 
 def _renew(loaded: Loaded) -> None:

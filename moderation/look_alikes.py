@@ -7,7 +7,7 @@ from functools import cache
 from moderation.split_characters import all_parts
 
 # Of folded text, so small letters only.
-GROUPS = ("1liⅼ|!一壹弌幺", "0o〇零", "2z二贰弍两", "3e三叁弎", "4a四肆", "5s五伍", "6b六陆g", "7t七柒", "8b八捌", "9gq九玖",
+GROUPS = ("1liⅼ一壹弌幺", "0o〇零", "2z二贰弍两", "3e三叁弎", "4a四肆", "5s五伍", "6b六陆g", "7t七柒", "8b八捌", "9gq九玖",
           "十拾", "百佰", "千仟", "万萬")  # fmt: skip
 # Characters that are taken for one another at a glance and don't sound alike anyway.
 SHAPES = ("微徽", "己已巳", "未末", "日曰", "土士", "千干于", "天夭", "兔免", "侯候", "折拆", "拔拨", "人入", "刀刁", "大太犬", "今令", "博傅", "裸棵", "冰水", "贷货", "洗冼", "币巾", "毒毐")  # fmt: skip

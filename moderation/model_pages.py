@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -35,7 +36,7 @@ HISTORY = {
     "classifier.refuse": gettext_lazy("Turned down"),
     "classifier.retire": gettext_lazy("Retired"),
 }
-TONES = ("accent", "bad", "warn", "ok", "info", "quiet")
+TONES = ("accent", "bad", "warn", "ok")
 
 
 def label_words(label: str) -> str:
@@ -167,7 +168,11 @@ def _curves(one: Classifier) -> list[dict[str, Any]]:
     """For each label what other thresholds would give, as a chart with its table."""
     shown = []
     for at, (label, points) in enumerate(one.figures.get("curves", {}).items()):
-        series = (("precision", _("Precision"), "ok"), ("recall", _("Recall"), "accent"), ("found", _("Found"), "warn"))
+        series = (
+            ("precision", _("Precision"), "ok"),
+            ("recall", _("Recall"), "accent"),
+            ("found", _("Share found"), "warn"),
+        )
         shown.append(
             {
                 "id": f"curve-{at}",
@@ -262,7 +267,7 @@ def _over_time(at: int, name: str) -> dict[str, Any]:
         "data": {
             "kind": "line",
             "unit": "%",
-            "labels": [f"{one.at:%m-%d %H:%M}" for one in kept],
+            "labels": [f"{timezone.localtime(one.at):%m-%d %H:%M}" for one in kept],
             "series": series,
         },
         "labels": [label_words(label) for label in labels],
@@ -270,7 +275,10 @@ def _over_time(at: int, name: str) -> dict[str, Any]:
             {
                 "one": one,
                 "accuracy": percent(one.figures.get("accuracy")),
-                "f1": [percent(one.figures.get("labels", {}).get(label, {}).get("f1")) for label in labels],
+                "f1": [
+                    (label_words(label), percent(one.figures.get("labels", {}).get(label, {}).get("f1")))
+                    for label in labels
+                ],
                 "models": ", ".join(one.used.get("models", [])),
             }
             for one in reversed(kept)

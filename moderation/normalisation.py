@@ -4,7 +4,7 @@ Three stages:
 
 1. `characters.CHARACTER_FOLDS`, one character at a time and blind to its neighbours: width, compatibility forms, circled digits,
    case, accents, traditional characters; what cannot be seen is removed.
-2. The joins (`_Joins`): separators put between the characters of a word (加.微*信, v-x) are taken out again; spaces
+2. The joins (`Joins`): separators put between the characters of a word (加.微*信, v-x) are taken out again; spaces
    between words and the punctuation of sentences stay.
 3. Look-alikes: Cyrillic and Greek letters inside a word that is otherwise Latin or digits.
 
@@ -15,169 +15,18 @@ have no hit and the folded text itself costs a few C-level calls.
 
 import re
 import unicodedata
-from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import chain, compress
-from typing import Any, NamedTuple
+from itertools import compress
+from typing import Any
 
 from moderation.characters import LOOK_ALIKES, fold_character, simplified
+from moderation.joins import ASTRAL, ASTRAL_SYMBOLS, BMP, HAN, Joins, Origins, Step, class_of, moved
 
 # Raise the first number when any table or expression below changes, or opencc is upgraded: it says under which folding
 # a finding was made. Python's own Unicode tables take part, so workers of one installation run one Python.
 NORMALISATION_VERSION = f"2-unicode{unicodedata.unidata_version}"
-
-_Origins = array  # of code "I": for each folded character the index of the original one it came from
-_SHORT = array("I", range(1024))
-
-
-def _moved(origins: _Origins | None, length: int, edits: Sequence[tuple[int, int, int]]) -> _Origins | None:
-    """Origins (None: each its own index) after edits (start, end, new length) of a text of this length."""
-    if not edits:
-        return origins
-    if origins is None:
-        origins = _SHORT[:length] if length <= len(_SHORT) else array("I", range(length))
-    moved, done = array("I"), 0
-    for start, end, new_length in edits:
-        moved += origins[done:start]
-        if new_length:
-            moved.extend([origins[start]] * new_length)
-        done = end
-    return moved + origins[done:]
-
-
-class _Step(NamedTuple):
-    """One substitution. Text and offsets are made from the same expressions, so they cannot disagree."""
-
-    where: re.Pattern[str]
-    by: str = ""
-    within: re.Pattern[str] | None = None  # when given, only these parts of each match are replaced
-
-    def apply(self, text: str) -> str:
-        within = self.within
-        if within is None:
-            return self.where.sub(self.by, text)
-        return self.where.sub(lambda match: within.sub(self.by, match[0]), text)
-
-    def edits(self, text: str) -> list[tuple[int, int, int]]:
-        matches: Iterable[re.Match[str]] = self.where.finditer(text)
-        if self.within is not None:
-            matches = chain.from_iterable(self.within.finditer(text, *match.span()) for match in matches)
-        return [(*match.span(), len(self.by)) for match in matches]
-
-
-_BMP = tuple(map(chr, range(0x10000)))
-
-
-def _class(characters: Iterable[str]) -> str:
-    """The inside of a regex class, as ranges; `re` turns it into a bitmap, one look-up a character."""
-    ranges: list[list[int]] = []
-    for code in sorted(map(ord, characters)):
-        if ranges and ranges[-1][1] == code - 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
-    return "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges)
-
-
-# Han, kana and bopomofo: scripts that write words without spaces. `re` tests ranges beyond the BMP one after another,
-# so out there whole blocks stand for single characters.
-_HAN = (
-    r"\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3041-\u309a\u309d-\u309f\u30a1-\u30fa"
-    r"\u30fc-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
-)
-_ASTRAL = r"\U00010000-\U0010ffff"
-_ASTRAL_SYMBOLS = r"\U0001d000-\U0001d3ff\U0001f000-\U0001faff"
-# Punctuation that, unlike commas and brackets, means nothing between two characters of one Chinese word.
-_SYMBOL_LIKE = frozenset("#%&'*./@\\§¶·‘’†‡•‧‰′″‹›‿⁀※〃・")
-_SENTENCE_DASHES = frozenset("—―⸺⸻")
-
-
-def _is_soft(separator: str) -> bool:
-    """Does it part sentences or clauses?"""
-    if separator in _SENTENCE_DASHES or separator in "\n⋯":
-        return True
-    category = unicodedata.category(separator)
-    return category[0] == "P" and category not in ("Pd", "Pc") and separator not in _SYMBOL_LIKE
-
-
-class _Joins:
-    """Stage 2: takes out the separators that stand inside a word.
-
-    Hard separators are spaces and symbols, soft ones the punctuation of sentences and line breaks. A hard run goes
-    where it touches a Chinese character, and between letters or digits unless it holds a space: that stays, as one
-    space. Three or more single characters in a row are joined across any separator if the first is Chinese
-    (加，微，信), else across hard ones and line breaks (w e i x i n); two (加 v x) unless words stand on both sides.
-    """
-
-    def __init__(self) -> None:
-        separators = [c for c in _BMP if c == "\n" or unicodedata.category(c)[0] in "PSZ"]
-        soft = _class(filter(_is_soft, separators))
-        symbol = _class(c for c in separators if not _is_soft(c) and c != " ") + _ASTRAL_SYMBOLS
-        self.separator_class = f"{soft}{symbol} "
-        self.separators = re.compile(f"[{self.separator_class}]+")
-        self.words = re.compile(f"[^{soft}{symbol.replace(_ASTRAL_SYMBOLS, '')} ]+")  # of texts without rare characters
-
-        # Each expression begins with a separator and looks back over it, because `re` can then skip to separators.
-        any_, hard, solid, hard_or_break = f"[{soft}{symbol} ]", f"[{symbol} ]", f"[{symbol}]", f"[{symbol} \\n]"
-        word, han, letter = f"[^{soft}{symbol} ]", f"[{_HAN}]", f"[^{soft}{symbol} {_HAN}]"
-        # For `_Stages.find_work`, at a separator: may one of the steps have work here?
-        self.single_follows = f"{word}{any_}"
-        self.hard_or_break_class = f"{symbol} \n"
-        self.part_of_word = (
-            f"(?<={han}{hard}){hard}*+{word}|(?<={letter}{hard_or_break})"
-            f"(?:{hard}*+{han}|(?<! ){hard_or_break}*+{letter}|{hard_or_break}++{letter}|{letter}(?!{letter}))"
-            r"|(?<=\.)\."
-        )
-        single_han = (
-            f"{any_}(?<={han}{any_})(?<!{word}{han}{any_}){any_}*+{word}(?!{word})(?:{any_}++{word}(?!{word}))++"
-        )
-        single_letters = (
-            f"{hard_or_break}(?<={letter}{hard_or_break})(?<!{letter}{letter}{hard_or_break})"
-            f"{hard_or_break}*+{letter}(?!{letter})(?:{hard_or_break}++{letter}(?!{letter}))++"
-        )
-        inside_word = (
-            f"{hard}(?:(?<={han}{hard}){hard}*+(?={word})"
-            f"|(?<={letter}{hard})(?:{hard}*+(?={han})|(?<! ){solid}*+(?={letter})))"
-        )
-        between_words = (
-            f"{hard_or_break}(?<={letter}{hard_or_break})(?:(?<! ){hard_or_break}*+|{hard_or_break}++)(?={letter})"
-        )
-        between_two = (
-            f" (?<={letter} )(?<!{letter}{letter} )(?={letter}(?!{letter}))"
-            f"(?:(?<![ \n]{letter} )|(?={letter}(?![ \n])))"
-        )
-        self._ellipsis = _Step(re.compile(r"\.{2,}"), "…")
-        self._single = re.compile(f"{any_}{word}{any_}")  # what both expressions for single characters need
-        self._single_steps = (
-            _Step(re.compile(single_han), within=self.separators),
-            _Step(re.compile(single_letters), within=self.separators),
-        )
-        self._inside_word = _Step(re.compile(inside_word))
-        self._steps_at_spaces = (_Step(re.compile(between_words), " "), _Step(re.compile(between_two)))
-
-    def apply(self, text: str) -> str:
-        """The text without separators inside words (ask `_Stages.find_work` first: most texts have none)."""
-        if ".." in text:
-            text = self._ellipsis.apply(text)
-        if self._single.search(text):
-            for step in self._single_steps:
-                text = step.apply(text)
-        text = self._inside_word.apply(text)
-        if " " in text or "\n" in text:  # nothing else is left between letters
-            for step in self._steps_at_spaces:
-                text = step.apply(text)
-        return text
-
-    def trace(self, text: str, origins: _Origins | None) -> _Origins | None:
-        """What `apply` does, on origins."""
-        single_steps = self._single_steps if self._single.search(text) else ()
-        for step in (self._ellipsis, *single_steps, self._inside_word, *self._steps_at_spaces):
-            if edits := step.edits(text):
-                origins = _moved(origins, len(text), edits)
-                text = step.apply(text)
-        return origins
 
 
 class _Characters:
@@ -185,11 +34,11 @@ class _Characters:
 
     def __init__(self, separator_class: str) -> None:
         to_simple = simplified()
-        self._table: list[int | str] = list(range(len(_BMP)))
+        self._table: list[int | str] = list(range(len(BMP)))
         rare, marks = [], []
         unseen: list[str] = []
         several: list[str] = []
-        for code, character in enumerate(_BMP):
+        for code, character in enumerate(BMP):
             if 0xAC00 <= code < 0xD7A4 or (0x3400 <= code < 0xA000 and character not in to_simple):
                 continue  # half of the plane, known to fold to itself
             folded = fold_character.__wrapped__(character)
@@ -202,18 +51,18 @@ class _Characters:
                 (several if folded else unseen).append(character)
             if folded != _fold_common(character) or character == "Σ":  # the one that lower() changes by its neighbours
                 rare.append(character)
-        mark = _class(marks)
-        letter = f"[^{separator_class}{_HAN}]"
+        mark = class_of(marks)
+        letter = f"[^{separator_class}{HAN}]"
         look_alikes = "".join(map(chr, LOOK_ALIKES))
-        self.rare_class = f"{_class(rare)}{mark}{look_alikes}{_ASTRAL}"
+        self.rare_class = f"{class_of(rare)}{mark}{look_alikes}{ASTRAL}"
         self.find_rare = re.compile(f"[{self.rare_class}]").search
-        self._uneven = re.compile(f"[{_class(unseen + several)}{_ASTRAL}]")
-        self._unseen = _Step(re.compile(rf"[{_class(unseen)}\U000e0000-\U000e0fff]+"))
-        self._astral = re.compile(f"[{_ASTRAL}]")
+        self._uneven = re.compile(f"[{class_of(unseen + several)}{ASTRAL}]")
+        self._unseen = Step(re.compile(rf"[{class_of(unseen)}\U000e0000-\U000e0fff]+"))
+        self._astral = re.compile(f"[{ASTRAL}]")
         self._scanned_away = re.compile(f"[{separator_class}{mark}]+")
         # Marks that are spelling in their own script are decoration on Chinese, Latin, Greek, Cyrillic, or on nothing.
-        self._stray_marks = _Step(
-            re.compile(rf"[{mark}](?:(?<=[{_HAN}a-z0-9\u0370-\u052f{separator_class}].)|(?<=\A.))[{mark}]*+", re.DOTALL)
+        self._stray_marks = Step(
+            re.compile(rf"[{mark}](?:(?<=[{HAN}a-z0-9\u0370-\u052f{separator_class}].)|(?<=\A.))[{mark}]*+", re.DOTALL)
         )
         self._mixed_word = re.compile(
             f"(?<!{letter})[a-zA-Z0-9]*+[{look_alikes}][a-zA-Z0-9{look_alikes}]*+(?!{letter})"
@@ -241,18 +90,18 @@ class _Characters:
             return self._mixed_word.sub(_latin_if_mixed, text)
         return text
 
-    def trace(self, text: str) -> _Origins | None:
+    def trace(self, text: str) -> Origins | None:
         """What `apply` does, on origins."""
         if self.find_rare(text) is None:
             return None
         origins = None
         if self._look_alike.search(text):
-            origins = _moved(origins, len(text), self._unseen.edits(text))
+            origins = moved(origins, len(text), self._unseen.edits(text))
             text = self.latinise(self._unseen.apply(text))
         lengths = [(*match.span(), len(fold_character(match[0]))) for match in self._uneven.finditer(text)]
-        origins = _moved(origins, len(text), [edit for edit in lengths if edit[2] != 1])
+        origins = moved(origins, len(text), [edit for edit in lengths if edit[2] != 1])
         text = self._fold(text)
-        return _moved(origins, len(text), self._stray_marks.edits(text))
+        return moved(origins, len(text), self._stray_marks.edits(text))
 
 
 def _latin_if_mixed(word: re.Match[str]) -> str:
@@ -271,10 +120,10 @@ def _fold_common(text: str) -> str:
 
 class _Stages:
     def __init__(self) -> None:
-        self.joins = _Joins()
+        self.joins = Joins()
         self.characters = _Characters(self.joins.separator_class)
         joins, rare = self.joins, self.characters.rare_class
-        separator = joins.separator_class.replace(_ASTRAL_SYMBOLS, "")  # `rare` has them; `re` would try them twice
+        separator = joins.separator_class.replace(ASTRAL_SYMBOLS, "")  # `rare` has them; `re` would try them twice
         # One scan that tells most texts from those which need more than _fold_common. It may look at the unfolded text
         # because that fold turns no separator into anything else, nor anything else into one.
         self.find_work = re.compile(
@@ -308,8 +157,8 @@ class Normalised:
         self.original = original
         self._text: str | None = None
         self._written: str | None = None
-        self._text_origins: _Origins | None = _UNTRACED
-        self._written_origins: _Origins | None = _UNTRACED
+        self._text_origins: Origins | None = _UNTRACED
+        self._written_origins: Origins | None = _UNTRACED
         self._work: int | None = None
 
     @property
@@ -347,17 +196,17 @@ class Normalised:
         if work == _ALL:
             return lambda start, end: None
         ends: list[int] = []
-        moved: list[int] = []
+        shifts: list[int] = []
         total = 0
         for word in _stages().joins.words.finditer(self.original):
             first, last = word.span()
-            moved.append(first - total)
+            shifts.append(first - total)
             total += last - first
             ends.append(total)
 
         def place(start: int, end: int) -> tuple[int, int] | None:
             word = bisect_right(ends, start)
-            return (start + moved[word], end + moved[word]) if end <= ends[word] else None
+            return (start + shifts[word], end + shifts[word]) if end <= ends[word] else None
 
         return place
 
@@ -408,13 +257,13 @@ class Normalised:
             return True
         return _is_symbol(self.original[before]) != _is_symbol(self.original[after])
 
-    def _origins_as_written(self) -> _Origins | None:
+    def _origins_as_written(self) -> Origins | None:
         if self._written_origins is _UNTRACED:
             self._written_origins = _stages().characters.trace(self.original)
         return self._written_origins
 
 
-def _span(origins: _Origins | None, start: int, end: int, length: int) -> tuple[int, int]:
+def _span(origins: Origins | None, start: int, end: int, length: int) -> tuple[int, int]:
     if not 0 <= start < end <= length:
         raise ValueError(f"no span [{start}, {end}) in a text of {length} characters")
     return (start, end) if origins is None else (origins[start], origins[end - 1] + 1)

@@ -160,8 +160,6 @@ def claim_log(submission_id: UUID) -> list[ClaimEvent]:
     standing = Lease.objects.filter(submission_id=submission_id).first()
     if standing:
         log.append(
-            ClaimEvent(
-                submission_id=submission_id, staff_id=standing.staff_id, event="claimed", at=standing.claimed_at
-            )
+            ClaimEvent(submission_id=submission_id, staff_id=standing.staff_id, event="claimed", at=standing.claimed_at)
         )
     return log

@@ -143,6 +143,7 @@ def import_list(request: HttpRequest) -> HttpResponse:
         return _page(request, list_form=form, imported=imported, status=422 if imported.problems else 200)
     done = imported.added + imported.changed
     messages.success(
-        request, ngettext("%(n)s source unit is on the list.", "%(n)s source units are on the list.", done) % {"n": done}
+        request,
+        ngettext("%(n)s source unit is on the list.", "%(n)s source units are on the list.", done) % {"n": done},
     )
     return redirect("source_units")

@@ -108,15 +108,32 @@ class Model:
 
     def sums(self, seen: str) -> tuple[Floats, float]:
         """The labels' sums of one piece of a view, and the share of its n-grams of two and more that are known."""
-        found = set(grams(seen))
-        place = self.vocabulary.get
-        known = [at for gram in found if (at := place(gram)) is not None]
+        known, longer = self._known(seen)
+        length = len(seen)
+        possible = sum(max(0, length - size + 1) for size in range(2, LONGEST + 1))
+        share = longer / possible if possible else 1.0
         if not known:
-            return self.bias, 0.0
-        single = set(seen)
-        longer = len(found) - len(single)
-        share = (len(known) - sum(1 for one in single if one in self.vocabulary)) / longer if longer else 1.0
-        return self.weights[known].sum(axis=0) / math.sqrt(len(known)) + self.bias, share
+            return self.bias, share
+        rows = np.fromiter(known, np.intp, len(known))
+        return self.weights.take(rows, axis=0).sum(axis=0) / math.sqrt(len(known)) + self.bias, share
+
+    def _known(self, seen: str) -> tuple[set[int], int]:
+        # With an n-gram its beginning is known too (training keeps them so), so most places end after a look or two.
+        place, length = self.vocabulary.get, len(seen)
+        known: set[int] = set()
+        longer = 0
+        for start in range(length):
+            at = place(seen[start])
+            if at is None:
+                continue
+            known.add(at)
+            for end in range(start + 2, min(start + LONGEST, length) + 1):
+                at = place(seen[start:end])
+                if at is None:
+                    break
+                known.add(at)
+                longer += 1
+        return known, longer
 
     def explain(self, folded: Normalised, opinion: Opinion) -> list[list[int]]:
         """The places in the original text whose n-grams spoke most for the opinion's label, in order."""

@@ -148,13 +148,14 @@ def _fit_to_learn(rows: Sequence[Row]) -> list[Row]:
 def _learn(
     texts: Sequence[str], labels: Sequence[str], likeness: Sequence[str], owners: Sequence[str], seed: int
 ) -> Model:
-    counter = CountVectorizer(analyzer=grams, binary=True, dtype=np.float64)
+    counter = CountVectorizer(analyzer=grams, dtype=np.float64)
     counts = counter.fit_transform(texts).tocsr()
     names = counter.get_feature_names_out()
     named = [label for label in figures.ordered(labels) if label != NONE]
     right = np.array(labels)
     fold = groups.folds(labels, likeness, FOLDS)
     familiar = _familiar(counts, fold, np.array([len(name) > 1 for name in names]))
+    counts.data[:] = 1.0  # from here on only whether a text holds an n-gram
     kept = _kept(counts, owners, names)
     counts, vocabulary = counts[:, kept], names[kept]
     weights, bias, summed = [], [], []
@@ -196,18 +197,20 @@ def _kept(counts: Any, owners: Sequence[str], names: Any) -> NDArray[np.int64]:
     fit = np.flatnonzero((people >= LEAST_TEXTS) & (texts >= LEAST_TEXTS))
     fit = np.array([at for at in fit if "\x00" not in names[at]], dtype=np.int64)
     if len(fit) > MAX_GRAMS:
-        fit = np.sort(fit[np.argsort(-texts[fit], kind="stable")[:MAX_GRAMS]])
+        # Of equally frequent ones the shorter first: the beginning of what is kept is kept.
+        lengths = np.array([len(names[at]) for at in fit])
+        fit = np.sort(fit[np.lexsort((lengths, -texts[fit]))[:MAX_GRAMS]])
     return fit
 
 
 def _familiar(counts: Any, fold: NDArray[np.int64], longer: Bools) -> float:
     """The share of n-grams that all but the strangest rows have in common with rows of other folds."""
     counts = counts[:, longer]
-    texts = np.asarray(counts.sum(axis=0)).ravel()
+    texts = np.asarray((counts > 0).sum(axis=0)).ravel()
     shares = np.ones(counts.shape[0])
     for number in range(FOLDS):
         own = counts[np.flatnonzero(fold == number)]
-        known = (texts - np.asarray(own.sum(axis=0)).ravel()) >= LEAST_TEXTS
+        known = (texts - np.asarray((own > 0).sum(axis=0)).ravel()) >= LEAST_TEXTS
         all_of_it = np.asarray(own.sum(axis=1)).ravel()
         shares[fold == number] = np.asarray(own[:, known].sum(axis=1)).ravel() / np.maximum(all_of_it, 1)
     return round(float(np.quantile(shares, STRANGE)), 4)

@@ -1,18 +1,23 @@
 -- Say of rows that could be taken which of them were in the file before, and which are in the library already.
+WITH fit AS MATERIALIZED (
+    SELECT id, number, given->>'kind' AS kind, given->>'digest' AS digest, (given->>'allow')::boolean AS allow,
+           first_value(number) OVER (PARTITION BY key ORDER BY number, id) AS first,
+           row_number() OVER (PARTITION BY key ORDER BY number, id) > 1 AS repeated
+      FROM moderation_featureimportrow
+     WHERE feature_import_id = %(import)s AND outcome = 'fit'
+), told AS (
+    SELECT fit.id, fit.repeated, fit.first
+      FROM fit
+      LEFT JOIN moderation_feature AS known
+             ON known.kind = fit.kind AND known.digest = fit.digest AND known.allow = fit.allow
+            AND known.state IN ('active', 'braked', 'proposed')
+     WHERE fit.repeated OR known.id IS NOT NULL
+     GROUP BY fit.id, fit.repeated, fit.first
+)
 UPDATE moderation_featureimportrow AS line
-   SET outcome = CASE WHEN twice.number IS NULL THEN 'known' ELSE 'wrong' END,
-       field = CASE WHEN twice.number IS NULL THEN '' ELSE 'value' END,
-       code = CASE WHEN twice.number IS NULL THEN 'already_in_library' ELSE 'repeated' END,
-       why = CASE WHEN twice.number IS NULL THEN %(known)s ELSE replace(%(repeated)s, '{row}', twice.number::text) END
-  FROM moderation_featureimportrow AS same
-  LEFT JOIN LATERAL (
-        SELECT min(earlier.number) AS number
-          FROM moderation_featureimportrow AS earlier
-         WHERE earlier.feature_import_id = %(import)s AND earlier.key = same.key AND same.key <> ''
-           AND earlier.number < same.number
-       ) AS twice ON true
- WHERE same.feature_import_id = %(import)s AND same.outcome = 'fit' AND line.id = same.id
-   AND (twice.number IS NOT NULL OR EXISTS (
-        SELECT FROM moderation_feature AS known
-         WHERE known.kind = same.given->>'kind' AND known.digest = same.given->>'digest'
-           AND known.allow = (same.given->>'allow')::boolean AND known.state IN ('active', 'braked', 'proposed')))
+   SET outcome = CASE WHEN told.repeated THEN 'wrong' ELSE 'known' END,
+       field = CASE WHEN told.repeated THEN 'value' ELSE '' END,
+       code = CASE WHEN told.repeated THEN 'repeated' ELSE 'already_in_library' END,
+       why = CASE WHEN told.repeated THEN replace(%(repeated)s, '{row}', told.first::text) ELSE %(known)s END
+  FROM told
+ WHERE line.id = told.id

@@ -1,6 +1,7 @@
 """The Celery application. Messages are wake-ups without content; the truth about work is in core.jobs."""
 
 import os
+from typing import Any
 
 from celery import Celery
 from celery.signals import task_prerun, worker_init
@@ -15,11 +16,13 @@ app.autodiscover_tasks()
 
 
 @worker_init.connect
-def prepare_worker(**kwargs: object) -> None:
+def prepare_worker(sender: Any = None, **kwargs: object) -> None:
     """Build what every child needs once, before the worker forks."""
-    from moderation import normalisation
+    from moderation import library, normalisation
 
     normalisation.prepare()
+    if "prefork" in str(getattr(sender, "pool_cls", "")):  # the courier's threads screen nothing
+        library.preload()
 
 
 @task_prerun.connect

@@ -44,6 +44,7 @@ ENTRIES = (
     Entry("features", _("Features"), "fingerprint", "feature.view"),
     Entry("policies", _("Policies"), "adjustments-horizontal", "policy.view"),
     Entry("models", _("Models"), "robot", "model.view"),
+    Entry("backtests", _("Back-tests"), "history", "backtest.view"),
     Entry("rumors", _("Rumors"), "message-report", "rumor.view"),
     Entry("reports", _("Reports"), "send", "report.view"),
     Entry("governance", _("Governance"), "building-bank", "settings.view"),

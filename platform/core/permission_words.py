@@ -26,6 +26,8 @@ WORDS: dict[str, Any] = {
     "review.work": _("Decide items at the review desk"),
     "review.senior": _("Decide what was passed to a senior"),
     "feature.propose": _("Propose features"),
+    "source_unit.view": _("See the list of news sources"),
+    "source_unit.manage": _("Keep the list of news sources"),
     "feature.approve": _("Approve features that somebody else proposed"),
     "model.train": _("Train models"),
     "model.approve": _("Activate models that somebody else trained"),

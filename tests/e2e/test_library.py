@@ -57,19 +57,17 @@ def test_an_entry_goes_from_a_proposal_to_a_mark_at_the_desk(stack: Stack, visit
     # Disguised, and every worker has the new version within five seconds.
     until(lambda: held_by(stack, "想赚钱请走 蓝-鲸 九号\u200b内部渠道 联系"))
 
+    with stack.database() as db:
+        # Whatever else waits, and whatever she still holds: this item is the next one.
+        db.execute("UPDATE moderation_lease SET until = statement_timestamp()")
+        db.execute(
+            "UPDATE moderation_task SET priority = 99 WHERE submission_id IN (SELECT submission_id FROM moderation_finding"
+            " WHERE feature_id = (SELECT id FROM moderation_feature WHERE value = %s AND state = 'active'))",
+            [TERM],
+        )
     first.visit("/review/")
-    for _turn in range(80):
-        if page.locator("mark", has_text="鲸").count():
-            break
-        # Not this one: it goes back with a reason, and the next one comes.
-        page.locator("[data-action=next]").first.click() if page.locator("[data-action=next]").count() else None
-        page.wait_for_load_state()
-        if page.locator("mark", has_text="鲸").count():
-            break
-        page.locator("[data-action=skip]").first.click()
-        page.fill("[name=reason]:visible", "先看别的")
-        page.keyboard.press("Enter")
-        page.wait_for_load_state()
+    if page.locator("[data-action=next]").count():
+        page.locator("[data-action=next]").first.click()
     expect(page.locator("mark", has_text="鲸").first).to_be_visible()
     expect(page.locator("body")).to_contain_text(TERM)
     first.picture("desk-hit")

@@ -307,8 +307,8 @@ def test_look_alikes():
 
 
 def test_a_view_without_repeats_remembers_where_it_stands():
-    assert without_repeats(View("aab", [4, 5, 6])) == View("ab", [4, 6])
-    assert without_repeats(View("ab", [4, 6])) is None
+    assert without_repeats(View("aab", [4, 5, 6], "000")) == View("ab", [4, 6], "10")
+    assert without_repeats(View("ab", [4, 6], "01")) is None
 
 
 def test_latin_words_that_could_belong_to_a_term():
@@ -337,3 +337,11 @@ def test_windows_join_where_they_meet():
 )
 def test_the_options_that_are_proposed(value, options):
     assert default_options(value) == dict.fromkeys(options, True)
+
+
+def test_a_text_that_is_too_much_to_read_says_so_and_keeps_what_was_found():
+    looking = Matcher([Term(1, 1, "刷单返利", "fraud", 3, options=ALL)])
+    hits = looking.find(normalise("做刷d返利，" + "单f" * 5000))
+    assert hits.truncated
+    assert [(hit.start, hit.end) for hit in hits] == [(1, 5)]
+    assert not looking.find(normalise("做刷d返利，" + "单f" * 50)).truncated

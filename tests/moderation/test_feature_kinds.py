@@ -7,8 +7,11 @@ import random
 
 import pytest
 
+from moderation.entries import Entry
 from moderation.feature_kinds import KINDS, Unfit, fit
+from moderation.matching import Matcher
 from moderation.models import Feature
+from moderation.normalisation import normalise
 
 PDQ = "".join(f"{random.Random(n).getrandbits(64):016x}" for n in range(4))
 SHA = hashlib.sha256(b"x").hexdigest()
@@ -121,3 +124,14 @@ def test_options_are_checked(kind, options, kept):
 
 def test_every_kind_of_the_table_has_its_standard():
     assert set(KINDS) == set(Feature.KINDS)
+
+
+@pytest.mark.parametrize(
+    "value", ["刷单返佣", "c++", "💊", "💊💊", "\u200b\u200b", "。。", "①②", "\ufffd\ufffd", "ab", "\u0301\u0301"]
+)
+def test_a_term_that_passes_can_be_matched(value):
+    try:
+        kept = fit("term", value).value
+    except Unfit:
+        return
+    assert Matcher([Entry(1, 1, kept, "fraud.loan", 2)]).find(normalise(kept))

@@ -10,12 +10,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
+from core import jobs
 from core.ids import uuid7
 from core.models import AuditEvent
 from moderation import decisions, library, policy_pages, queue
 from moderation.models import Feature, FeatureImport, Library, PolicyVersion
 from tests.moderation.test_desk import HOSTILE, plain_static_files_and_an_empty_cache  # noqa: F401
-from tests.world import SCAM, work
+from tests.world import SCAM
+from tests.world import work as work_quick_things
 
 FORM = {
     "kind": "term",
@@ -25,6 +27,13 @@ FORM = {
     "source": "",
     "note": "",
 }
+
+
+def work() -> None:
+    """Do everything that is due, long things too."""
+    while jobs.work(jobs.BULK, seconds=10.0):
+        pass
+    work_quick_things()
 
 
 def state_of(value=FORM["value"]):

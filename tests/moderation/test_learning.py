@@ -70,6 +70,14 @@ def test_no_n_gram_of_fewer_than_three_people_is_kept():
     assert any("白泽" in gram for gram in vocabulary)
 
 
+def test_the_beginning_of_every_n_gram_is_kept_even_when_there_are_too_many(trained, monkeypatch):
+    monkeypatch.setattr(training, "MAX_GRAMS", 700)
+    small = training.train(ROWS, hold_out=False).model.vocabulary
+    assert len(small) == 700 < len(trained.model.vocabulary)
+    for vocabulary in (small, trained.model.vocabulary):
+        assert all(gram[:-1] in vocabulary for gram in vocabulary if len(gram) > 1)
+
+
 def test_digits_are_folded_so_that_no_number_is_kept():
     rows = [Row(f"{text}电话{13800000000 + at}", label) for at, (text, label) in enumerate(ADVERTS + ORDINARY)]
     vocabulary = training.train(rows, hold_out=False).model.vocabulary

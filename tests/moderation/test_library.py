@@ -7,9 +7,12 @@ import os
 import threading
 import time
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import Conflict, Forbidden, Refusal
 from core.models import Alarm
@@ -318,9 +321,9 @@ def test_a_large_change_is_built_without_the_collector_and_leaves_it_on(world, m
     library.current()
     assert library.approve_all(source="大名单", by=world.xu) == len(values)
     seen = []
-    build = library.TermLayers._with
+    added = library.TermLayers.added
     monkeypatch.setattr(
-        library.TermLayers, "_with", lambda self, *given: seen.append(gc.isenabled()) or build(self, *given)
+        library.TermLayers, "added", lambda self, entries: seen.append(gc.isenabled()) or added(self, entries)
     )
     library._look_at = 0.0
     assert library.current().matcher.find(normalise(values[-1]))
@@ -349,14 +352,34 @@ def test_layers_find_what_one_index_of_all_would_find():
     assert len(layers) == len(whole) == 50
 
 
-def test_many_changes_become_one_layer_again():
-    layers = TermLayers([term(n, f"词语{n:05d}甲") for n in range(20)])
-    below = layers._below
-    layers = layers.added([term(100, "新来的词")])
-    assert layers._below is below
-    layers = layers.added([term(1000 + n, f"新词{n:05d}乙") for n in range(MOST_ABOVE)])
-    assert layers._below is not below and layers._above is None
-    assert found(layers, "新来的词词语00003甲") == [(100, 0, 4), (3, 4, 12)]
+def test_layers_that_grow_become_one(monkeypatch):
+    monkeypatch.setattr("moderation.term_layers.MOST_ABOVE", 4)
+    monkeypatch.setattr("moderation.term_layers.MOST_MIDDLE", 12)
+    layers, depths = TermLayers([term(n, f"词语{n:05d}甲") for n in range(20)]), []
+    for n in range(30):
+        layers = layers.added([term(1000 + n, f"新词{n:05d}乙")])
+        depths.append(layers.depth)
+    assert max(depths) == 3 and depths[0] == 2 and 1 in depths
+    assert len(layers) == 50 == len(list(layers.entries()))
+    text = "".join(f"新词{n:05d}乙" for n in range(30)) + "词语00019甲"
+    assert [hit.term.id for hit in layers.find(normalise(text))] == [*range(1000, 1030), 19]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sets(st.integers(0, 40), min_size=1, max_size=6)), max_size=25))
+def test_layers_hold_what_was_added_and_not_taken_out(steps):
+    with mock.patch("moderation.term_layers.MOST_ABOVE", 3), mock.patch("moderation.term_layers.MOST_MIDDLE", 8):
+        layers, held_now = TermLayers(), {}
+        for number, (comes, ids) in enumerate(steps):
+            if comes:
+                held_now |= {n: term(n, f"词{n:02d}第{number:02d}") for n in ids}
+                layers = layers.added([held_now[n] for n in ids])
+            else:
+                held_now = {n: entry for n, entry in held_now.items() if n not in ids}
+                layers = layers.without(ids)
+            assert len(layers) == len(held_now)
+        assert {e.id: e.value for e in layers.entries()} == {n: e.value for n, e in held_now.items()}
+        text = "，".join(e.value for e in held_now.values())
+        assert {hit.term.id for hit in layers.find(normalise(text))} == set(held_now)
 
 
 def test_a_flood_of_hits_in_two_layers_is_told_as_truncated():
@@ -384,3 +407,22 @@ def test_half_built_layers_are_never_seen(world):
     stop.set()
     thread.join()
     assert not wrong
+
+
+def test_what_was_read_before_a_fork_is_there_after_it_and_without_a_connection(open_world):
+    library.preload()
+    assert library._loaded.version == version()
+    connection.close()
+    library.preload()
+    assert connection.connection is None and gc.isenabled()
+    gc.unfreeze()
+
+
+def test_a_worker_starts_without_its_database(db, monkeypatch):
+    def away(have=None):
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(library, "load", away)
+    monkeypatch.setattr(connection, "close", lambda: None)  # the test's own
+    library.preload()
+    assert library._loaded is None and gc.isenabled()

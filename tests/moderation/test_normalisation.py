@@ -1,5 +1,6 @@
 """Folding: what is folded, what is left alone, and that every span leads back."""
 
+import re
 import sys
 import time
 import unicodedata
@@ -322,3 +323,40 @@ def test_no_text_of_100_000_characters_takes_long(unit):
     normalised = normalise(text)
     assert time.process_time() - began < 0.2
     assert normalised.original_span(len(normalised.text) - 1, len(normalised.text)) == (100_001, 100_002)
+
+
+@settings(max_examples=800, deadline=None)
+@given(texts)
+@example("加 微 信 ok")
+@example("ＡＢ。加微")
+@example("х.v加")
+def test_whatever_stands_in_the_text_stands_in_its_scan(text):
+    scanned = normalise(text).scan()
+    for piece in re.findall(r"[^\W_]+", normalise(text).text):
+        assert piece in scanned
+
+
+@settings(max_examples=800, deadline=None)
+@given(texts)
+@example("加 微 信 ok")
+@example("hello world, 加微信")
+def test_a_piece_of_the_scan_is_led_back_to_where_it_stands(text):
+    normalised = normalise(text)
+    scanned, place = normalised.scan(), normalised.scanned_places()
+    for start in range(len(scanned)):
+        for end in range(start + 1, min(len(scanned), start + 4) + 1):
+            span = place(start, end)
+            if span is not None:
+                assert folded(text[slice(*span)]) == folded(scanned[start:end])
+                assert span[1] - span[0] == end - start
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(texts, max_size=8))
+def test_many_texts_fold_as_one_by_one(many):
+    assert normalisation.fold_all(many) == [(normalise(text).text, normalise(text).written) for text in many]
+
+
+def test_japanese_forms_fold_to_the_simplified_character():
+    assert folded("仮幣 売春 図書") == folded("假币 卖春 图书")
+    assert folded("余弁芸") == "余弁芸"  # simplified texts have these, too
