@@ -105,7 +105,7 @@ def compare(terms: list[str], texts: list[bytes]) -> dict[str, float]:
         "ours_with_options": lambda text: with_options.find(normalise(text)),
         "bare": lambda text: bare(text, True),
         "bare_bytes": lambda text: bare_bytes(text, True),
-        "fold_only": normalise,
+        "fold_only": lambda text: normalise(text).text,
     }
     took: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(ROUNDS):

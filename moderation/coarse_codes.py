@@ -44,7 +44,7 @@ def table() -> np.ndarray:
 
 @cache
 def other_codes() -> dict[str, tuple[str, ...]]:
-    """For characters with several common readings, or that are numbers: all their codes."""
+    """For characters with several common readings, or that are numbers: all their codes, that of the first reading first."""
     sounds, of = _codes_of_sounds(), table()
     numbers = {character for group in GROUPS for character in group if not character.isascii()}
     several = {}
@@ -52,7 +52,7 @@ def other_codes() -> dict[str, tuple[str, ...]]:
         codes = {int(of[ord(one)]) for one in (character, *shaped_like(character))}
         codes |= {sounds[sound_class(one)] for one in readings(character)}
         if len(codes) > 1:
-            several[character] = tuple(map(chr, codes))
+            several[character] = tuple(map(chr, sorted(codes, key=lambda code: code != int(of[ord(character)]))))
     return several
 
 

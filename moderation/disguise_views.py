@@ -12,6 +12,7 @@ from moderation.pinyin_fold import parsed, parsed_with_initials
 
 REACH = 8  # characters around what is disguised in which the rest of a term may stand
 _MOST_REPEATS = 12
+_twice = re.compile(r"(.)\1", re.DOTALL)
 _run_of_one = re.compile(r"(.)\1*", re.DOTALL)
 MOST_LETTERS = 2000  # of one stretch of text that are tried as initials
 PLAIN, DISGUISED = "0", "1"
@@ -27,6 +28,7 @@ class View(NamedTuple):
     codes: str
     starts: Sequence[int]
     marks: str
+    once: bool = False  # are its repetitions taken out?
 
 
 class Letter(NamedTuple):
@@ -108,15 +110,16 @@ def as_it_is(codes: str) -> View:
 
 def without_repeats(view: View) -> View | None:
     """The view with runs of one code as one; None if there are none."""
-    kept = [run.start() for run in _run_of_one.finditer(view.codes)]
-    if len(kept) == len(view.codes):
+    codes, starts, marks, _once = view
+    if _twice.search(codes) is None:
         return None
-    codes, starts, marks = view
+    kept = [run.start() for run in _run_of_one.finditer(codes)]
     ends = [*kept[1:], len(codes)]
     return View(
         "".join([codes[at] for at in kept]),
         [starts[at] for at in kept],
         "".join([DISGUISED if end - at > 1 else marks[at] for at, end in zip(kept, ends, strict=True)]),
+        once=True,
     )
 
 
@@ -203,7 +206,7 @@ class Neighbours:
 def initials_as_syllables(view: View, letters: Sequence[Letter], neighbours: Neighbours) -> Iterator[View]:
     """The surroundings of each letter, and of each two that are near each other, once with every syllable that they may
     be the initial of and that has such a neighbour in a term."""
-    codes, starts, _marks = view
+    codes, starts = view.codes, view.starts
     for number, letter in enumerate(letters[:MOST_LETTERS]):
         near = letters[number + 1 : number + 2]
         for chosen in ([letter], [letter, *near]) if near and near[0].place - letter.place < REACH else ([letter],):

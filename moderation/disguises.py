@@ -12,7 +12,8 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
-from itertools import islice, pairwise, product
+from itertools import combinations, pairwise, product
+from math import prod
 from operator import add
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ from moderation.spelling import Disguise, spelled
 from moderation.split_characters import parts_of
 
 MAX_CANDIDATES = 20_000  # of one text; what lies beyond is reported as not looked at
-_MAX_READINGS = 16  # of one term
+_MAX_READINGS = 32  # of one term, or of the words around a place
 _twice = re.compile(r"(.)\1+", re.DOTALL)
 _run_of_letters = runs_of_letters.search
 _has_look_alike = re.compile(f"[{re.escape(''.join(GROUPS))}]").search
@@ -160,8 +161,7 @@ class Disguises:
                 self._once.add(_twice.sub(r"\1", codes), place)
             if has_several(value):
                 choices = [several.get(character, code) for character, code in zip(value, codes, strict=True)]
-                for chosen in islice(product(*choices), _MAX_READINGS):
-                    reading = "".join(chosen)
+                for reading in _readings(choices):
                     index.add(reading, place)
                     if _twice.search(reading):
                         self._once.add(_twice.sub(r"\1", reading), place)
@@ -294,7 +294,8 @@ class Disguises:
             yield from seen
         for view in self._views(text, codes, where):
             marks = view.marks
-            for index in (self._in_any_text, self._in_disguise, self._once):
+            indexes = [self._in_any_text, self._in_disguise, self._once]
+            for index in indexes if view.once else indexes[:2]:
                 for start, end, pattern in index.find(view.codes):
                     if DISGUISED not in marks[start:end]:
                         continue  # stands in the text as it is, too
@@ -337,6 +338,21 @@ def _choices(text: str, window: tuple[int, int]) -> Iterator[dict[int, int]]:
         for way in range(1, len(readings_of(run[0])))
     ]
     yield from others[:_MAX_READINGS]
+
+
+def _readings(choices: Sequence[Sequence[str]]) -> Iterator[str]:
+    """All ways to read a term; of one with very many, those in which two characters at most have a rarer reading."""
+    if prod(map(len, choices)) <= _MAX_READINGS:
+        yield from map("".join, product(*choices))
+        return
+    usual = [of[0] for of in choices]
+    several = [place for place, of in enumerate(choices) if len(of) > 1]
+    for pair in combinations(several, 2):
+        for chosen in product(*(choices[place] for place in pair)):
+            reading = usual.copy()
+            for place, code in zip(pair, chosen, strict=True):
+                reading[place] = code
+            yield "".join(reading)
 
 
 @cache

@@ -13,6 +13,7 @@ DIGIT_READINGS = {
     "0": ("ling",), "1": ("yi", "yao"), "2": ("er",), "3": ("san",), "4": ("si",), "5": ("wu",), "6": ("liu",),
     "7": ("qi",), "8": ("ba",), "9": ("jiu",),
 }  # fmt: skip
+_MOST_WAYS, _MOST_TRIED = 6, 64
 # Letters written for an initial that no syllable begins with.
 _WRITTEN_FOR = {"v": "w"}
 _VOWELS = re.compile("[aeiouv]")
@@ -121,7 +122,8 @@ def similar_sound(one: str, other: str) -> bool:
 
 @lru_cache(maxsize=32768)
 def parsed(letters: str) -> tuple[tuple[tuple[str, int, int], ...], ...]:
-    """The ways (four at most) to read a run of small letters wholly as syllables, each as (syllable, start, end)."""
+    """The ways to read a run of small letters wholly as syllables, each as (syllable, start, end): those with the fewest
+    syllables, as many as _MOST_WAYS."""
     if not 1 <= len(letters) <= 60:
         return ()
     known = syllables()
@@ -134,7 +136,7 @@ def parsed(letters: str) -> tuple[tuple[tuple[str, int, int], ...], ...]:
             return True
         alive = False
         for end in range(min(len(letters), at + 6), at, -1):
-            if len(ways) >= 4:
+            if len(ways) >= _MOST_TRIED:
                 return True
             part = letters[at:end]
             if part[0] == "v" and "w" + part[1:] in known:
@@ -146,7 +148,7 @@ def parsed(letters: str) -> tuple[tuple[tuple[str, int, int], ...], ...]:
         return alive
 
     read(0, ())
-    return tuple(ways)
+    return tuple(sorted(ways, key=len)[:_MOST_WAYS])
 
 
 @lru_cache(maxsize=32768)

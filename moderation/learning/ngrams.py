@@ -107,21 +107,23 @@ class Model:
         return top, (first, min(len(seen), first + self.window)), bool(known)
 
     def sums(self, seen: str) -> tuple[Floats, float]:
-        """The labels' sums of one piece of a view, and the share of its n-grams of two and more that are known."""
+        """The labels' sums of one piece of a view, and how many different n-grams of two and more are known, as a
+        share of the places where one could stand."""
         known, longer = self._known(seen)
         length = len(seen)
         possible = sum(max(0, length - size + 1) for size in range(2, LONGEST + 1))
-        share = longer / possible if possible else 1.0
+        share = len(longer) / possible if possible else 1.0
         if not known:
             return self.bias, share
+        known |= longer
         rows = np.fromiter(known, np.intp, len(known))
         return self.weights.take(rows, axis=0).sum(axis=0) / math.sqrt(len(known)) + self.bias, share
 
-    def _known(self, seen: str) -> tuple[set[int], int]:
+    def _known(self, seen: str) -> tuple[set[int], set[int]]:
         # With an n-gram its beginning is known too (training keeps them so), so most places end after a look or two.
         place, length = self.vocabulary.get, len(seen)
         known: set[int] = set()
-        longer = 0
+        longer: set[int] = set()
         for start in range(length):
             at = place(seen[start])
             if at is None:
@@ -131,8 +133,7 @@ class Model:
                 at = place(seen[start:end])
                 if at is None:
                     break
-                known.add(at)
-                longer += 1
+                longer.add(at)
         return known, longer
 
     def explain(self, folded: Normalised, opinion: Opinion) -> list[list[int]]:

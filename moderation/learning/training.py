@@ -204,15 +204,17 @@ def _kept(counts: Any, owners: Sequence[str], names: Any) -> NDArray[np.int64]:
 
 
 def _familiar(counts: Any, fold: NDArray[np.int64], longer: Bools) -> float:
-    """The share of n-grams that all but the strangest rows have in common with rows of other folds."""
+    """The share of `ngrams.Model.sums` that all but the strangest rows have with only rows of other folds known."""
     counts = counts[:, longer]
-    texts = np.asarray((counts > 0).sum(axis=0)).ravel()
+    places = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1)
+    held = counts.copy()
+    held.data[:] = 1.0
+    texts = np.asarray(held.sum(axis=0)).ravel()
     shares = np.ones(counts.shape[0])
     for number in range(FOLDS):
-        own = counts[np.flatnonzero(fold == number)]
-        known = (texts - np.asarray((own > 0).sum(axis=0)).ravel()) >= LEAST_TEXTS
-        all_of_it = np.asarray(own.sum(axis=1)).ravel()
-        shares[fold == number] = np.asarray(own[:, known].sum(axis=1)).ravel() / np.maximum(all_of_it, 1)
+        rows = np.flatnonzero(fold == number)
+        known = texts - np.asarray(held[rows].sum(axis=0)).ravel() >= LEAST_TEXTS
+        shares[rows] = np.asarray(held[rows][:, known].sum(axis=1)).ravel() / places[rows]
     return round(float(np.quantile(shares, STRANGE)), 4)
 
 

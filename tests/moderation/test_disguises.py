@@ -126,10 +126,15 @@ def disguised(draw, options):
     """(term, how it is written)"""
     value = draw(TERMS)
     pieces = []
-    for character in value:
+    for place, character in enumerate(value):
         ways = [character]
         if "pinyin" in options:
-            ways += [typed for one in readings(character) for typed in spellings(one) if len(typed) > 2]
+            ways += [
+                typed
+                for one in readings(character)[: None if place < 2 else 1]
+                for typed in spellings(one)
+                if len(typed) > 2
+            ]
         if "split" in options:
             ways += parts_of(character)
         if "digits" in options:
@@ -286,6 +291,12 @@ def test_words_are_read_as_syllables(run, ways):
     assert [" ".join(syllable for syllable, _start, _end in way) for way in parsed(run)] == ways
 
 
+def test_the_readings_with_the_fewest_syllables_come_first():
+    ways = [[syllable for syllable, _start, _end in way] for way in parsed("shuanyushua")]
+    assert ways[:2] == [["shuan", "yu", "shua"], ["shua", "nyu", "shua"]]
+    assert len(ways) == 6
+
+
 def test_parsing_takes_no_long_even_where_nothing_fits():
     began = time.process_time()
     assert parsed("xianxianxianxianxianxianxianxianxianxianxianxianxianxianx") == ()
@@ -307,7 +318,7 @@ def test_look_alikes():
 
 
 def test_a_view_without_repeats_remembers_where_it_stands():
-    assert without_repeats(View("aab", [4, 5, 6], "000")) == View("ab", [4, 6], "10")
+    assert without_repeats(View("aab", [4, 5, 6], "000")) == View("ab", [4, 6], "10", once=True)
     assert without_repeats(View("ab", [4, 6], "01")) is None
 
 
