@@ -36,7 +36,7 @@ def main() -> None:
         figures = importlib.import_module(f"bench.{sys.argv[2]}").main()
         print("FIGURES " + json.dumps(figures))
         return
-    target = Path(os.environ.get("MINGJIAN_DATA", ROOT / "var")).parent / "bench.json"
+    target = Path(os.environ.get("MINGJIAN_DATA", ROOT / "var" / "bench")).parent / "bench.json"
     told: dict[str, object] = json.loads(target.read_text()) if target.exists() else {}
     for name in sys.argv[1:] or NAMES:
         done = subprocess.run(
