@@ -4,6 +4,7 @@ M15). Each test starts real boxes."""
 from __future__ import annotations
 
 import io
+import os
 import random
 import resource
 import struct
@@ -491,3 +492,9 @@ def test_m18_foreign_files_are_opened_or_turned_away_as_they_deserve():
         mediabox.open_up(C2PA_MEDIA / "id3v23_compression_underflow.mp3")
     with pytest.raises(Undecodable):
         mediabox.open_up(C2PA_MEDIA / "riff_bomb_1000.wav")
+
+
+def test_making_the_samples_leaves_this_process_in_ordinary_time():
+    for name in samples.WHOLE:
+        samples.whole(name)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
